@@ -1,0 +1,187 @@
+package policy
+
+import (
+	"encoding/json"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	"google.golang.org/grpc/codes"
+)
+
+// Validate reports every value of one level that is wrong by itself: out of range, two arms of one oneof, an empty
+// name. What only the combination of all levels can tell is left to [ValidateEffective].
+func Validate[T Mergeable](v *T) Problems {
+	var ps Problems
+	if v != nil {
+		validateStruct(reflect.ValueOf(v).Elem(), "", &ps)
+	}
+	return ps
+}
+
+func validateStruct(v reflect.Value, prefix string, ps *Problems) {
+	s := schemaOf(v.Type())
+	arms := make(map[string]string)
+	for i := range s.fields {
+		f := &s.fields[i]
+		fv := fieldValue(v, f)
+		if !isSet(fv) {
+			continue
+		}
+		path := prefix + f.name
+		if f.oneof != "" {
+			if first := arms[f.oneof]; first != "" {
+				ps.add(path, "stands beside %s, and only one of them can hold; remove one", first)
+			} else {
+				arms[f.oneof] = f.name
+			}
+		}
+		validateField(fv, f, path, ps)
+	}
+	if c, ok := v.Addr().Interface().(*Custom); ok && Value(c.Name) == "" {
+		ps.add(prefix+"name", "is missing; write the name under which the policy is registered with grpc")
+	}
+}
+
+func validateField(fv reflect.Value, f *field, path string, ps *Problems) {
+	switch f.kind {
+	case kindMessage:
+		validateStruct(fv.Elem(), path+".", ps)
+	case kindCodes:
+		validateCodes(fv.Interface().([]codes.Code), path, ps)
+	case kindString:
+		validateString(fv.Elem().String(), f, path, ps)
+	case kindInt:
+		if n := fv.Elem().Int(); !f.limit.contains(float64(n)) {
+			ps.add(path, "%d is out of range; write a number %s", n, f.limit.describe())
+		}
+	case kindFloat:
+		if x := fv.Elem().Float(); !f.limit.contains(x) {
+			ps.add(path, "%v is out of range; write a number %s", x, f.limit.describe())
+		}
+	case kindDuration:
+		if d := time.Duration(fv.Elem().Int()); !f.limit.contains(float64(d)) {
+			ps.add(path, "%q is out of range; write a duration %s", formatDuration(d), f.limit.describe())
+		}
+	}
+}
+
+func validateCodes(list []codes.Code, path string, ps *Problems) {
+	for i, c := range list {
+		switch {
+		case c == codes.OK:
+			ps.add(path, "OK is never a failure; remove it")
+		case int(c) >= len(codeNames):
+			ps.add(path, "%d is no gRPC code; write a name such as UNAVAILABLE", c)
+		case slices.Contains(list[:i], c):
+			ps.add(path, "%s stands there twice; remove one", codeName(c))
+		}
+	}
+}
+
+func validateString(s string, f *field, path string, ps *Problems) {
+	switch {
+	case s == "" && f.name != "service_name" && f.name != "name":
+		ps.add(path, "is empty; write a value, or leave the field out to inherit")
+	case f.name == "header" && s != strings.ToLower(s):
+		ps.add(path, "%q has upper-case letters, which gRPC metadata keys never have; write %q", s, strings.ToLower(s))
+	case f.name == "config_json" && !json.Valid([]byte(s)):
+		ps.add(path, "%q is not JSON; write an object such as {}", s)
+	case strings.HasSuffix(f.name, "_because") && strings.TrimSpace(s) == "":
+		ps.add(path, "%q gives no reason; say in words why it is safe", s)
+	}
+}
+
+// ValidateEffective reports what is wrong with a service's policy once all levels are merged: a required value that no
+// level gave, a maximum below its minimum.
+func ValidateEffective(s *Service) Problems {
+	var ps Problems
+	if s == nil {
+		return nil
+	}
+	ps.ordered("outlier_detection", "base_ejection_time", "max_ejection_time", s.OutlierDetection)
+	if c := s.Connection; c != nil {
+		if k := c.Keepalive; k != nil && !Value(k.Disabled) && k.Time == nil {
+			ps.add("connection.keepalive.time", `is missing; write the time without activity after which to ping, such as "30s"`)
+		}
+		ps.ordered("connection.connect_backoff", "initial", "max", c.ConnectBackoff)
+	}
+	ps = append(ps, validateDial(s)...)
+	ps = append(ps, validateGuards("", s.CircuitBreaker, s.ConcurrencyLimit, s.RateLimit)...)
+	return append(ps, ValidateEffectiveMethod(s.MethodDefaults).In("method_defaults")...)
+}
+
+// ValidateEffectiveMethod is [ValidateEffective] for the merged policy of one RPC.
+func ValidateEffectiveMethod(m *Method) Problems {
+	if m == nil {
+		return nil
+	}
+	ps := validateGuards("", m.CircuitBreaker, m.ConcurrencyLimit, m.RateLimit)
+	if r := m.Retry; r != nil {
+		ps.ordered("retry.backoff", "initial", "max", r.Backoff)
+	}
+	return ps
+}
+
+func validateDial(s *Service) Problems {
+	var ps Problems
+	if s.Dial == nil || Value(s.Dial.MinReady) <= 1 {
+		return nil
+	}
+	minReady, lb := *s.Dial.MinReady, s.LoadBalancing
+	switch {
+	case lb == nil:
+	case lb.PickFirst != nil:
+		ps.add("dial.min_ready", "%d endpoints can never be ready with pick_first, which connects to one; write 1 or another load_balancing policy", minReady)
+	case lb.Custom != nil:
+		ps.add("dial.min_ready", "%d endpoints cannot be counted with the custom policy %q; write 1", minReady, Value(lb.Custom.Name))
+	case Value(lb.SubsetSize) > 0 && minReady > *lb.SubsetSize:
+		ps.add("dial.min_ready", "%d endpoints can never be ready with a subset_size of %d; write at most %[2]d", minReady, *lb.SubsetSize)
+	}
+	return ps
+}
+
+func validateGuards(prefix string, cb *CircuitBreaker, cl *ConcurrencyLimit, rl *RateLimit) Problems {
+	var ps Problems
+	if cb != nil && !Value(cb.Disabled) {
+		if Value(cb.SlowCallRatio) > 0 && cb.SlowCallDuration == nil {
+			ps.add(prefix+"circuit_breaker.slow_call_duration", `is missing beside slow_call_ratio; write from when a call is slow, such as "1s"`)
+		}
+		ps.ordered(prefix+"circuit_breaker", "open_duration", "max_open_duration", cb)
+	}
+	if cl != nil && !Value(cl.Disabled) {
+		if cl.MaxInFlight == nil && cl.Adaptive == nil {
+			ps.add(prefix+"concurrency_limit", "has no limit; write max_in_flight or adaptive")
+		}
+		if cl.Adaptive != nil {
+			ps.ordered(prefix+"concurrency_limit.adaptive", "min", "max", cl.Adaptive)
+		}
+	}
+	if rl != nil && !Value(rl.Disabled) && rl.CallsPerSecond == nil {
+		ps.add(prefix+"rate_limit.calls_per_second", "is missing; write how many calls a second may pass")
+	}
+	return ps
+}
+
+// ordered reports a field low that is above the field high of the message m, defaults included.
+func (ps *Problems) ordered(path, low, high string, m any) {
+	v := reflect.ValueOf(m)
+	if v.IsNil() {
+		return
+	}
+	get := func(name string) (reflect.Value, string) {
+		f := schemaOf(v.Type().Elem()).byName[name]
+		fv := fieldValue(v.Elem(), f)
+		if !isSet(fv) {
+			fv = defaultValue(f, path)
+			return fv, "the default "
+		}
+		return fv, ""
+	}
+	lo, loNote := get(low)
+	hi, hiNote := get(high)
+	if lo.IsValid() && hi.IsValid() && lo.Elem().Int() > hi.Elem().Int() {
+		ps.add(path+"."+high, "%s%s is less than %s, %s%s; raise it", hiNote, FormatValue(hi.Elem().Interface()), low, loNote, FormatValue(lo.Elem().Interface()))
+	}
+}
