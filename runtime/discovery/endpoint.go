@@ -1,0 +1,61 @@
+package discovery
+
+import (
+	"strings"
+
+	"google.golang.org/grpc/attributes"
+	"google.golang.org/grpc/resolver"
+)
+
+// Endpoint is one server, reachable at one address or more. It is immutable once it is part of a [Set].
+type Endpoint struct {
+	// Addresses are where to dial, in order of preference: "10.0.0.1:443", "[2001:db8::1]:443", "db-1.example:443",
+	// "unix:/run/db.sock". There is at least one.
+	Addresses []string
+	// Weight is the share of calls in proportion to the weights of the others; 1 if nothing was said. Never 0.
+	Weight uint32
+	// Zone is where the server stands, e.g., "eu-west-1a"; "" if unknown.
+	Zone string
+	// Priority is 0 for the best. Endpoints of a worse priority are for when those of a better one are not enough.
+	Priority uint32
+	// Metadata is whatever else the source knows. Read-only; nil if nothing.
+	Metadata map[string]string
+}
+
+// ID identifies the endpoint across updates: its addresses, joined by "+".
+func (e Endpoint) ID() string {
+	if len(e.Addresses) == 1 {
+		return e.Addresses[0]
+	}
+	return strings.Join(e.Addresses, "+")
+}
+
+// Set is all endpoints of a target at one moment. It is immutable.
+type Set struct {
+	// Revision is the source's; it never goes back while the source lives.
+	Revision int64
+	// Endpoints are in the order in which the state lists them.
+	Endpoints []Endpoint
+	// Stale is why the set may be out of date: the source has lost its backend. nil if it is fresh.
+	Stale error
+}
+
+type setKey struct{}
+
+// withSet puts s into the attributes of a resolver state.
+func withSet(a *attributes.Attributes, s *Set) *attributes.Attributes { return a.WithValue(setKey{}, s) }
+
+// SetOf returns the set that a resolver of this package put into state, nil if another resolver made it. When it is not
+// nil and as long as state.Endpoints, the endpoints of both belong together by index: identity, weight, zone and
+// priority are read from the set, since grpc may have rewritten the addresses (a proxy), and dialling uses those of the
+// state.
+func SetOf(state resolver.State) *Set {
+	s, _ := state.Attributes.Value(setKey{}).(*Set)
+	return s
+}
+
+// Equal makes two states with the same set equal, as grpc compares attributes.
+func (s *Set) Equal(o any) bool {
+	other, ok := o.(*Set)
+	return ok && s == other
+}
