@@ -43,7 +43,9 @@ type Set struct {
 type setKey struct{}
 
 // withSet puts s into the attributes of a resolver state.
-func withSet(a *attributes.Attributes, s *Set) *attributes.Attributes { return a.WithValue(setKey{}, s) }
+func withSet(a *attributes.Attributes, s *Set) *attributes.Attributes {
+	return a.WithValue(setKey{}, s)
+}
 
 // SetOf returns the set that a resolver of this package put into state, nil if another resolver made it. When it is not
 // nil and as long as state.Endpoints, the endpoints of both belong together by index: identity, weight, zone and
