@@ -1,6 +1,8 @@
 package discovery
 
 import (
+	"maps"
+	"slices"
 	"strings"
 
 	"google.golang.org/grpc/attributes"
@@ -14,10 +16,10 @@ type Endpoint struct {
 	Addresses []string
 	// Weight is the share of calls in proportion to the weights of the others; 1 if nothing was said. Never 0.
 	Weight uint32
-	// Zone is where the server stands, e.g., "eu-west-1a"; "" if unknown.
-	Zone string
 	// Priority is 0 for the best. Endpoints of a worse priority are for when those of a better one are not enough.
 	Priority uint32
+	// Zone is where the server stands, e.g., "eu-west-1a"; "" if unknown.
+	Zone string
 	// Metadata is whatever else the source knows. Read-only; nil if nothing.
 	Metadata map[string]string
 }
@@ -28,6 +30,12 @@ func (e Endpoint) ID() string {
 		return e.Addresses[0]
 	}
 	return strings.Join(e.Addresses, "+")
+}
+
+// Equal reports whether e and o say the same, metadata included.
+func (e Endpoint) Equal(o Endpoint) bool {
+	return e.Weight == o.Weight && e.Zone == o.Zone && e.Priority == o.Priority &&
+		slices.Equal(e.Addresses, o.Addresses) && maps.Equal(e.Metadata, o.Metadata)
 }
 
 // Set is all endpoints of a target at one moment. It is immutable.

@@ -2,16 +2,17 @@ package policy
 
 import (
 	"fmt"
+	"math"
 	"reflect"
-	"strconv"
 	"strings"
-	"time"
 
 	"google.golang.org/grpc/codes"
 )
 
 // failureCodes are the codes that mean the server, not the request, is to blame.
-var failureCodes = [...]codes.Code{codes.Unavailable, codes.Unknown, codes.Internal, codes.DataLoss, codes.DeadlineExceeded, codes.ResourceExhausted}
+var failureCodes = [...]codes.Code{
+	codes.Unavailable, codes.Unknown, codes.Internal, codes.DataLoss, codes.DeadlineExceeded, codes.ResourceExhausted,
+}
 
 // backoffDefaults are the defaults of a Backoff by the message that it stands in.
 var backoffDefaults = map[string]map[string]string{
@@ -74,8 +75,20 @@ func completeStruct(v reflect.Value, prefix string) {
 			}
 		}
 	}
-	if h, ok := v.Addr().Interface().(*Hedging); ok && h.Delay == nil && h.DelayQuantile == nil {
-		h.DelayQuantile = Set(0.95)
+	completeDerived(v.Addr().Interface())
+}
+
+// completeDerived fills in what depends on other fields of the message m.
+func completeDerived(m any) {
+	switch m := m.(type) {
+	case *Hedging:
+		if m.Delay == nil && m.DelayQuantile == nil {
+			m.DelayQuantile = Set(0.95)
+		}
+	case *RateLimit:
+		if m.Burst == nil && m.CallsPerSecond != nil {
+			m.Burst = Set(int(math.Ceil(*m.CallsPerSecond)))
+		}
 	}
 }
 
@@ -99,46 +112,7 @@ func defaultValue(f *field, path string) reflect.Value {
 	}
 	p := reflect.New(f.elem)
 	if err := setScalar(p.Elem(), f.kind, def); err != nil {
-		panic(fmt.Sprintf("policy: default of %s: %v", f.name, err))
+		panic(fmt.Sprintf("policy: the default of %s, %q, %v", f.name, def, err))
 	}
 	return p
-}
-
-func setScalar(v reflect.Value, k kind, text string) error {
-	switch k {
-	case kindBool:
-		b, err := strconv.ParseBool(text)
-		v.SetBool(b)
-		return err
-	case kindInt:
-		n, err := strconv.ParseInt(text, 10, 64)
-		v.SetInt(n)
-		return err
-	case kindFloat:
-		x, err := strconv.ParseFloat(text, 64)
-		v.SetFloat(x)
-		return err
-	case kindDuration:
-		d, err := time.ParseDuration(text)
-		v.SetInt(int64(d))
-		return err
-	default:
-		v.SetString(text)
-		return nil
-	}
-}
-
-// Arm returns the name of the load balancing policy that is set, e.g., "round_robin"; "" if none is.
-func (lb *LoadBalancing) Arm() string {
-	if lb == nil {
-		return ""
-	}
-	v := reflect.ValueOf(lb).Elem()
-	s := schemaOf(v.Type())
-	for i := range s.fields {
-		if f := &s.fields[i]; f.oneof != "" && isSet(fieldValue(v, f)) {
-			return f.name
-		}
-	}
-	return ""
 }

@@ -12,8 +12,9 @@
 //	})
 //
 // Values are combined by [Merge], checked by [Validate], read from the protobuf form by [ServiceFromProto] and its
-// siblings and from YAML or JSON by [ParseDocument]. [Method] and [Service] values may be shared between goroutines as
-// long as none writes them; this package never changes a value that it is given.
+// siblings and from YAML or JSON by [ParseDocument], and written as YAML by [Document.YAML]. [Method] and [Service]
+// values may be shared between goroutines as long as none writes them; this package never changes a value that it is
+// given.
 //
 // [goresilient.WithPolicy]: https://pkg.go.dev/github.com/goresilient/goresilient/runtime#WithPolicy
 package policy

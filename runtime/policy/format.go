@@ -9,9 +9,27 @@ import (
 	"google.golang.org/grpc/codes"
 )
 
-func formatScalar(v any) string { return fmt.Sprint(v) }
-
-func quote(s string) string { return strconv.Quote(s) }
+// FormatValue writes a value that [Fields] yielded as it would stand in a YAML policy document.
+func FormatValue(v any) string {
+	switch v := v.(type) {
+	case nil:
+		return "{}"
+	case time.Duration:
+		return formatDuration(v)
+	case []codes.Code:
+		names := make([]string, len(v))
+		for i, c := range v {
+			names[i] = codeName(c)
+		}
+		return "[" + strings.Join(names, ", ") + "]"
+	case string:
+		return strconv.Quote(v)
+	case float64:
+		return strconv.FormatFloat(v, 'f', -1, 64) // 1000000, where %v has 1e+06
+	default:
+		return fmt.Sprint(v)
+	}
+}
 
 // formatDuration drops the zero units that [time.Duration.String] adds: "5m", not "5m0s".
 func formatDuration(d time.Duration) string {
@@ -50,7 +68,7 @@ func codeName(c codes.Code) string {
 	if int(c) < len(codeNames) {
 		return codeNames[c]
 	}
-	return fmt.Sprintf("%d", c)
+	return strconv.Itoa(int(c))
 }
 
 // parseCode reads "UNAVAILABLE", "CODE_UNAVAILABLE" or, as a gRPC service config may have it, "CANCELED".

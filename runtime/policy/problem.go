@@ -10,7 +10,7 @@ import (
 type Problem struct {
 	// Source is the file or the key that the policy came from, e.g., "overrides.yaml"; "" for Go values.
 	Source string
-	// Line and Column count from 1; 0 where there is no text.
+	// Line and Column count from 1; 0 where they are not known.
 	Line, Column int
 	// Path is the field, e.g., "services.acme.Inventory.policy.retry_budget.ratio".
 	Path string
@@ -26,7 +26,10 @@ func (p Problem) Error() string {
 		b.WriteByte(':')
 	}
 	if p.Line > 0 {
-		fmt.Fprintf(&b, "%d:%d:", p.Line, p.Column)
+		fmt.Fprintf(&b, "%d:", p.Line)
+	}
+	if p.Column > 0 {
+		fmt.Fprintf(&b, "%d:", p.Column)
 	}
 	if b.Len() > 0 {
 		b.WriteByte(' ')

@@ -1,9 +1,9 @@
 package policy
 
 import (
-	"fmt"
 	"math"
 	"reflect"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -41,7 +41,8 @@ func fromProto[T Mergeable](m interface{ ProtoReflect() protoreflect.Message }) 
 
 func fromMessage(dst reflect.Value, m protoreflect.Message, prefix string, ps *Problems) {
 	if raw := m.GetUnknown(); len(raw) > 0 {
-		ps.add(trimDot(prefix), "has a field that this version does not know; upgrade goresilient to the version that the schema is from")
+		ps.add(strings.TrimSuffix(prefix, "."), "has a field that this version does not know; "+
+			"upgrade goresilient to the version that the schema is from")
 	}
 	s := schemaOf(dst.Type())
 	fields := m.Descriptor().Fields()
@@ -86,22 +87,12 @@ func fromField(dst reflect.Value, f *field, v protoreflect.Value, path string, p
 	case kindString:
 		p.Elem().SetString(v.String())
 	case kindDuration:
-		d, err := parseDuration(v.String())
-		if err != nil {
-			ps.add(path, "%v", err)
+		if err := setScalar(p.Elem(), f.kind, v.String()); err != nil {
+			ps.add(path, "%q %v", v.String(), err)
 			return
 		}
-		p.Elem().SetInt(int64(d))
 	}
 	dst.Set(p)
-}
-
-func parseDuration(s string) (time.Duration, error) {
-	d, err := time.ParseDuration(s)
-	if err != nil {
-		return 0, fmt.Errorf(`%q is not a duration; write a number with a unit, such as "250ms" or "1m30s"`, s)
-	}
-	return d, nil
 }
 
 // ServiceToProto converts back to the annotation form.
@@ -154,11 +145,4 @@ func toMessage(m protoreflect.Message, src reflect.Value) {
 			m.Set(fd, protoreflect.ValueOfString(formatDuration(time.Duration(fv.Elem().Int()))))
 		}
 	}
-}
-
-func trimDot(prefix string) string {
-	if prefix == "" {
-		return ""
-	}
-	return prefix[:len(prefix)-1]
 }

@@ -39,15 +39,14 @@ func (r RPC) Streaming() bool { return r.ClientStreaming || r.ServerStreaming }
 
 // MayRetry tells whether repeating the RPC does no harm.
 func (r RPC) MayRetry() bool {
-	return r.Idempotency != IdempotencyUnknown || r.MayHedge() ||
+	return r.Idempotency != IdempotencyUnknown || r.sideEffectFree() ||
 		r.Traits != nil && r.Traits.IdempotentBecause != nil
 }
 
 // MayHedge tells whether sending the RPC twice at once does no harm. A stream is never hedged.
-func (r RPC) MayHedge() bool {
-	if r.Streaming() {
-		return false
-	}
+func (r RPC) MayHedge() bool { return !r.Streaming() && r.sideEffectFree() }
+
+func (r RPC) sideEffectFree() bool {
 	return r.Idempotency == NoSideEffects || r.Traits != nil && r.Traits.SideEffectFreeBecause != nil
 }
 
@@ -101,13 +100,15 @@ func CheckWritten(m *Method, r RPC) Problems {
 		return nil
 	}
 	if m.Retry != nil && !Value(m.Retry.Disabled) && !r.MayRetry() {
-		ps.add("retry", "the RPC is not safe to repeat, its idempotency_level is %v; declare it IDEMPOTENT or NO_SIDE_EFFECTS, or say why it is safe in (goresilient.v1.traits).idempotent_because", r.Idempotency)
+		ps.add("retry", "the RPC is not safe to repeat, its idempotency_level is %v; declare it IDEMPOTENT or "+
+			"NO_SIDE_EFFECTS, or say why it is safe in (goresilient.v1.traits).idempotent_because", r.Idempotency)
 	}
 	if m.Hedging != nil && !Value(m.Hedging.Disabled) && !r.MayHedge() {
 		if r.Streaming() {
 			ps.add("hedging", "a stream cannot be hedged; remove it")
 		} else {
-			ps.add("hedging", "the RPC is not safe to send twice at once, its idempotency_level is %v; declare it NO_SIDE_EFFECTS, or say why it is safe in (goresilient.v1.traits).side_effect_free_because", r.Idempotency)
+			ps.add("hedging", "the RPC is not safe to send twice at once, its idempotency_level is %v; declare it "+
+				"NO_SIDE_EFFECTS, or say why it is safe in (goresilient.v1.traits).side_effect_free_because", r.Idempotency)
 		}
 	}
 	if m.Timeout != nil && r.Streaming() {

@@ -3,7 +3,6 @@ package policy
 import (
 	"fmt"
 	"reflect"
-	"strconv"
 	"strings"
 	"time"
 
@@ -37,7 +36,7 @@ func (s Scope) String() string {
 // schema describes one struct type of this package, read once from its field tags:
 //
 //	policy:"name[,scope][,start][,oneof=group]"  the name in proto, YAML and JSON; scope and start in Service alone
-//	range:"[low,high)"                           the legal interval of a number or a duration
+//	range:"[low,high)"                           the legal interval of a number or a duration; see interval
 //	default:"value"                              what holds when no level sets the field
 type schema struct {
 	fields []field
@@ -53,8 +52,8 @@ type field struct {
 	scope Scope
 	start bool // fixed when the channel or the client is made
 	limit interval
-	def   string // e.g., "10s"; "" if nothing holds by default
-	elem  reflect.Type
+	def   string       // e.g., "10s"; "" if nothing holds by default
+	elem  reflect.Type // what the pointer points to; nil for kindCodes
 }
 
 type kind int
@@ -127,21 +126,25 @@ func parseField(sf reflect.StructField) field {
 		return f
 	}
 	f.elem = sf.Type.Elem()
-	switch {
-	case f.elem == typeDuration:
-		f.kind = kindDuration
-	case f.elem.Kind() == reflect.Struct:
-		f.kind = kindMessage
-	case f.elem.Kind() == reflect.Bool:
-		f.kind = kindBool
-	case f.elem.Kind() == reflect.Int:
-		f.kind = kindInt
-	case f.elem.Kind() == reflect.Float64:
-		f.kind = kindFloat
-	default:
-		f.kind = kindString
-	}
+	f.kind = kindOf(f.elem)
 	return f
+}
+
+func kindOf(t reflect.Type) kind {
+	switch {
+	case t == typeDuration:
+		return kindDuration
+	case t.Kind() == reflect.Struct:
+		return kindMessage
+	case t.Kind() == reflect.Bool:
+		return kindBool
+	case t.Kind() == reflect.Int:
+		return kindInt
+	case t.Kind() == reflect.Float64:
+		return kindFloat
+	default:
+		return kindString
+	}
 }
 
 func schemaOf(t reflect.Type) *schema {
@@ -152,68 +155,13 @@ func schemaOf(t reflect.Type) *schema {
 	return s
 }
 
-// interval is the legal range of a number, or of a duration in nanoseconds. The zero interval allows everything.
-type interval struct {
-	low, high         float64
-	openLow, openHigh bool
-	hasLow, hasHigh   bool
-	text              string // as written in the tag
-	duration          bool
-}
-
-func parseInterval(s string) interval {
-	if s == "" {
-		return interval{}
+// names returns the names of all fields.
+func (s *schema) names() []string {
+	names := make([]string, len(s.fields))
+	for i := range s.fields {
+		names[i] = s.fields[i].name
 	}
-	low, high, _ := strings.Cut(s[1:len(s)-1], ",")
-	iv := interval{text: s, openLow: s[0] == '(', openHigh: s[len(s)-1] == ')'}
-	parse := func(s string) (float64, bool) {
-		if s == "" {
-			return 0, false
-		}
-		if v, err := strconv.ParseFloat(s, 64); err == nil {
-			return v, true
-		}
-		d, err := time.ParseDuration(s)
-		if err != nil {
-			panic(fmt.Sprintf("policy: bad range bound %q", s))
-		}
-		iv.duration = true
-		return float64(d), true
-	}
-	iv.low, iv.hasLow = parse(low)
-	iv.high, iv.hasHigh = parse(high)
-	return iv
-}
-
-func (iv interval) contains(v float64) bool {
-	if v != v { // NaN
-		return false
-	}
-	if iv.hasLow && (v < iv.low || iv.openLow && v == iv.low) {
-		return false
-	}
-	if iv.hasHigh && (v > iv.high || iv.openHigh && v == iv.high) {
-		return false
-	}
-	return true
-}
-
-// describe words the interval for an error: "more than 0s", "from 2 to 10".
-func (iv interval) describe() string {
-	low, high, _ := strings.Cut(iv.text[1:len(iv.text)-1], ",")
-	switch {
-	case iv.hasLow && iv.hasHigh && iv.openLow && iv.openHigh:
-		return fmt.Sprintf("more than %s and less than %s", low, high)
-	case iv.hasLow && iv.hasHigh && iv.openLow:
-		return fmt.Sprintf("more than %s and at most %s", low, high)
-	case iv.hasLow && iv.hasHigh:
-		return fmt.Sprintf("from %s to %s", low, high)
-	case iv.openLow:
-		return "more than " + low
-	default:
-		return "at least " + low
-	}
+	return names
 }
 
 // fieldValue is a field of v, which is an addressable struct of this package.

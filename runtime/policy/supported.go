@@ -1,6 +1,9 @@
 package policy
 
-import "strings"
+import (
+	"reflect"
+	"strings"
+)
 
 // pending are the parts of the language that this version does not carry out. They are refused wherever they are
 // written: a policy that is accepted and not carried out is worse than none.
@@ -43,19 +46,14 @@ func Unsupported[T Mergeable](v *T) Problems {
 	}
 	for path, value := range Fields(v) {
 		name := pending[strings.TrimPrefix(path, "method_defaults.")]
-		if name != "" && !off[path] && !turnsOff(path, value) {
+		if name != "" && !off[path] && !asksForNothing(value) {
 			ps.add(path, "%s is not carried out by this version of goresilient; remove it, or upgrade to a version that does", name)
 		}
 	}
 	return ps
 }
 
-// turnsOff tells whether the value of a pending scalar asks for nothing.
-func turnsOff(path string, value any) bool {
-	return value != nil && isZero(value) && path != "load_balancing.panic_ratio"
-}
-
-func isZero(v any) bool {
-	s := FormatValue(v)
-	return s == "0" || s == "0s" || s == "false"
+// asksForNothing tells whether the value of a pending scalar is the one that turns it off: 0, "0s" or false.
+func asksForNothing(value any) bool {
+	return value != nil && reflect.ValueOf(value).IsZero()
 }

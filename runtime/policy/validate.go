@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"google.golang.org/grpc/codes"
 )
@@ -86,102 +87,120 @@ func validateString(s string, f *field, path string, ps *Problems) {
 		ps.add(path, "is empty; write a value, or leave the field out to inherit")
 	case f.name == "header" && s != strings.ToLower(s):
 		ps.add(path, "%q has upper-case letters, which gRPC metadata keys never have; write %q", s, strings.ToLower(s))
-	case f.name == "config_json" && !json.Valid([]byte(s)):
-		ps.add(path, "%q is not JSON; write an object such as {}", s)
+	case f.name == "header" && strings.ContainsFunc(s, notInHeader):
+		ps.add(path, `%q is no gRPC metadata key; write lower-case letters, digits, "-", "_" and "."`, s)
+	case f.name == "config_json" && !isJSONObject(s):
+		ps.add(path, "%q is not a JSON object; write one, such as {}", s)
 	case strings.HasSuffix(f.name, "_because") && strings.TrimSpace(s) == "":
 		ps.add(path, "%q gives no reason; say in words why it is safe", s)
+	case isName(f) && strings.ContainsFunc(s, isUnprintable):
+		ps.add(path, "%q has a character that cannot be printed; remove it", s)
 	}
 }
 
+// isName tells a string that stands in a target, in a header or for a registered name from free text.
+func isName(f *field) bool { return f.name != "config_json" && !strings.HasSuffix(f.name, "_because") }
+
+func notInHeader(r rune) bool {
+	return !(r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || strings.ContainsRune("-_.", r))
+}
+
+func isUnprintable(r rune) bool { return !unicode.IsPrint(r) }
+
+func isJSONObject(s string) bool {
+	var object map[string]json.RawMessage
+	return json.Unmarshal([]byte(s), &object) == nil && object != nil
+}
+
 // ValidateEffective reports what is wrong with a service's policy once all levels are merged: a required value that no
-// level gave, a maximum below its minimum.
+// level gave, a maximum below its minimum. A feature that is disabled is not looked at.
 func ValidateEffective(s *Service) Problems {
 	var ps Problems
 	if s == nil {
 		return nil
 	}
-	ps.ordered("outlier_detection", "base_ejection_time", "max_ejection_time", s.OutlierDetection)
+	if o := s.OutlierDetection; o != nil && !Value(o.Disabled) {
+		ps.ordered("outlier_detection", "base_ejection_time", "max_ejection_time", o)
+	}
 	if c := s.Connection; c != nil {
 		if k := c.Keepalive; k != nil && !Value(k.Disabled) && k.Time == nil {
 			ps.add("connection.keepalive.time", `is missing; write the time without activity after which to ping, such as "30s"`)
 		}
 		ps.ordered("connection.connect_backoff", "initial", "max", c.ConnectBackoff)
 	}
-	ps = append(ps, validateDial(s)...)
-	ps = append(ps, validateGuards("", s.CircuitBreaker, s.ConcurrencyLimit, s.RateLimit)...)
+	ps.dial(s)
+	ps.guards(s.CircuitBreaker, s.ConcurrencyLimit, s.RateLimit)
 	return append(ps, ValidateEffectiveMethod(s.MethodDefaults).In("method_defaults")...)
 }
 
 // ValidateEffectiveMethod is [ValidateEffective] for the merged policy of one RPC.
 func ValidateEffectiveMethod(m *Method) Problems {
+	var ps Problems
 	if m == nil {
 		return nil
 	}
-	ps := validateGuards("", m.CircuitBreaker, m.ConcurrencyLimit, m.RateLimit)
-	if r := m.Retry; r != nil {
+	if r := m.Retry; r != nil && !Value(r.Disabled) {
 		ps.ordered("retry.backoff", "initial", "max", r.Backoff)
 	}
+	ps.guards(m.CircuitBreaker, m.ConcurrencyLimit, m.RateLimit)
 	return ps
 }
 
-func validateDial(s *Service) Problems {
-	var ps Problems
-	if s.Dial == nil || Value(s.Dial.MinReady) <= 1 {
-		return nil
+// dial reports a number of ready endpoints that the balancing policy can never reach.
+func (ps *Problems) dial(s *Service) {
+	if s.Dial == nil || Value(s.Dial.MinReady) <= 1 || s.LoadBalancing == nil {
+		return
 	}
+	const path = "dial.min_ready"
 	minReady, lb := *s.Dial.MinReady, s.LoadBalancing
 	switch {
-	case lb == nil:
 	case lb.PickFirst != nil:
-		ps.add("dial.min_ready", "%d endpoints can never be ready with pick_first, which connects to one; write 1 or another load_balancing policy", minReady)
+		ps.add(path, "%d endpoints can never be ready with pick_first, which connects to one; "+
+			"write 1 or another load_balancing policy", minReady)
 	case lb.Custom != nil:
-		ps.add("dial.min_ready", "%d endpoints cannot be counted with the custom policy %q; write 1", minReady, Value(lb.Custom.Name))
+		ps.add(path, "%d endpoints cannot be counted with the custom policy %q; write 1", minReady, Value(lb.Custom.Name))
 	case Value(lb.SubsetSize) > 0 && minReady > *lb.SubsetSize:
-		ps.add("dial.min_ready", "%d endpoints can never be ready with a subset_size of %d; write at most %[2]d", minReady, *lb.SubsetSize)
+		ps.add(path, "%d endpoints can never be ready with a subset_size of %d; write at most %[2]d", minReady, *lb.SubsetSize)
 	}
-	return ps
 }
 
-func validateGuards(prefix string, cb *CircuitBreaker, cl *ConcurrencyLimit, rl *RateLimit) Problems {
-	var ps Problems
+func (ps *Problems) guards(cb *CircuitBreaker, cl *ConcurrencyLimit, rl *RateLimit) {
 	if cb != nil && !Value(cb.Disabled) {
 		if Value(cb.SlowCallRatio) > 0 && cb.SlowCallDuration == nil {
-			ps.add(prefix+"circuit_breaker.slow_call_duration", `is missing beside slow_call_ratio; write from when a call is slow, such as "1s"`)
+			ps.add("circuit_breaker.slow_call_duration",
+				`is missing beside slow_call_ratio; write from when a call is slow, such as "1s"`)
 		}
-		ps.ordered(prefix+"circuit_breaker", "open_duration", "max_open_duration", cb)
+		ps.ordered("circuit_breaker", "open_duration", "max_open_duration", cb)
 	}
 	if cl != nil && !Value(cl.Disabled) {
 		if cl.MaxInFlight == nil && cl.Adaptive == nil {
-			ps.add(prefix+"concurrency_limit", "has no limit; write max_in_flight or adaptive")
+			ps.add("concurrency_limit", "has no limit; write max_in_flight or adaptive")
 		}
-		if cl.Adaptive != nil {
-			ps.ordered(prefix+"concurrency_limit.adaptive", "min", "max", cl.Adaptive)
-		}
+		ps.ordered("concurrency_limit.adaptive", "min", "max", cl.Adaptive)
 	}
 	if rl != nil && !Value(rl.Disabled) && rl.CallsPerSecond == nil {
-		ps.add(prefix+"rate_limit.calls_per_second", "is missing; write how many calls a second may pass")
+		ps.add("rate_limit.calls_per_second", "is missing; write how many calls a second may pass")
 	}
-	return ps
 }
 
-// ordered reports a field low that is above the field high of the message m, defaults included.
+// ordered reports a field low that is above the field high of the message m, defaults included; nothing if m is a nil
+// pointer.
 func (ps *Problems) ordered(path, low, high string, m any) {
 	v := reflect.ValueOf(m)
 	if v.IsNil() {
 		return
 	}
-	get := func(name string) (reflect.Value, string) {
+	get := func(name string) (value reflect.Value, note string) {
 		f := schemaOf(v.Type().Elem()).byName[name]
-		fv := fieldValue(v.Elem(), f)
-		if !isSet(fv) {
-			fv = defaultValue(f, path)
-			return fv, "the default "
+		if fv := fieldValue(v.Elem(), f); isSet(fv) {
+			return fv.Elem(), ""
 		}
-		return fv, ""
+		return defaultValue(f, path).Elem(), "the default "
 	}
 	lo, loNote := get(low)
 	hi, hiNote := get(high)
-	if lo.IsValid() && hi.IsValid() && lo.Elem().Int() > hi.Elem().Int() {
-		ps.add(path+"."+high, "%s%s is less than %s, %s%s; raise it", hiNote, FormatValue(hi.Elem().Interface()), low, loNote, FormatValue(lo.Elem().Interface()))
+	if lo.Int() > hi.Int() {
+		ps.add(path+"."+high, "%s%s is less than %s, %s%s; write at least that",
+			hiNote, FormatValue(hi.Interface()), low, loNote, FormatValue(lo.Interface()))
 	}
 }

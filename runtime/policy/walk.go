@@ -4,7 +4,6 @@ import (
 	"iter"
 	"reflect"
 	"strings"
-	"time"
 
 	"google.golang.org/grpc/codes"
 )
@@ -60,24 +59,4 @@ func ScopeOf(path string) (scope Scope, start bool) {
 		return ScopeMethod, false
 	}
 	return f.scope, f.start
-}
-
-// FormatValue writes a value that [Fields] yielded as it would stand in a YAML policy document.
-func FormatValue(v any) string {
-	switch v := v.(type) {
-	case nil:
-		return "{}"
-	case time.Duration:
-		return formatDuration(v)
-	case []codes.Code:
-		names := make([]string, len(v))
-		for i, c := range v {
-			names[i] = codeName(c)
-		}
-		return "[" + strings.Join(names, ", ") + "]"
-	case string:
-		return quote(v)
-	default:
-		return formatScalar(v)
-	}
 }

@@ -1,0 +1,31 @@
+# What is done by hand or by CI. Everything runs in the root of the repository; only Go is needed.
+
+# buf and the linters are built from tools/go.mod. GOWORK=off: go does not take -modfile within a workspace.
+TOOL := GOWORK=off go tool -modfile=tools/go.mod
+
+.PHONY: all generate lint test bench
+
+all: generate lint test
+
+# Writes what is made from something else: the Go of the protos and the policy reference. The schema comes first, since
+# the generator is built on it.
+generate:
+	$(TOOL) buf generate --template buf.gen.schema.yaml
+	$(TOOL) buf generate
+	go run ./internal/docgen
+
+# Checks without running: format, vet, staticcheck, and the style of the protos.
+lint:
+	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "run gofmt -w on:"; echo "$$unformatted"; exit 1; }
+	go vet work
+	$(TOOL) staticcheck ./...
+	$(TOOL) buf lint
+
+# Every module of the workspace, with the race detector.
+test:
+	go test -race work
+
+# Benchmarks alone. BENCH chooses some: make bench BENCH=Pick
+BENCH ?= .
+bench:
+	go test -run '^$$' -bench '$(BENCH)' -benchmem ./...

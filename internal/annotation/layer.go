@@ -1,0 +1,72 @@
+package annotation
+
+import (
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"github.com/goresilient/goresilient/runtime/policy"
+)
+
+// layer is a level of policy that knows where each of its fields is written.
+type layer struct {
+	policy.Layer
+	// subject is whom the service part concerns, e.g., "file option".
+	subject string
+	// place is the position of a field of the service part; methodPlace, of a field written on an RPC.
+	place       func(path string) Place
+	methodPlace func(method, path string) Place
+	// broken tells that a value could not be read: what depends on it must not be judged.
+	broken bool
+}
+
+// empty tells whether the layer says nothing.
+func (l layer) empty() bool {
+	for range policy.Fields(l.Service) {
+		return false
+	}
+	return len(l.Methods) == 0
+}
+
+// written is where a value in force is written.
+type written struct {
+	place    Place
+	subject  string
+	onMethod bool // on the RPC itself
+}
+
+// locateService finds the highest layer that sets the service field at path, or else the nearest message around it.
+func locateService(layers []layer, path string) (written, bool) {
+	for ; path != ""; path = parentPath(path) {
+		for i := len(layers) - 1; i >= 0; i-- {
+			if l := layers[i]; sets(l.Service, path) {
+				return written{place: l.place(path), subject: l.subject}, true
+			}
+		}
+	}
+	return written{}, false
+}
+
+// locateMethod is locateService for a field of the policy of the RPC md.
+func locateMethod(layers []layer, md protoreflect.MethodDescriptor, path string) (written, bool) {
+	name := string(md.Name())
+	for ; path != ""; path = parentPath(path) {
+		for i := len(layers) - 1; i >= 0; i-- {
+			l := layers[i]
+			if sets(l.Methods[name], path) {
+				return written{l.methodPlace(name, path), string(md.FullName()), true}, true
+			}
+			if sets(l.Service, "method_defaults."+path) {
+				return written{place: l.place("method_defaults." + path), subject: l.subject}, true
+			}
+		}
+	}
+	return written{}, false
+}
+
+func sets[T policy.Mergeable](v *T, path string) bool {
+	for p := range policy.Fields(v) {
+		if p == path {
+			return true
+		}
+	}
+	return false
+}

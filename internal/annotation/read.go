@@ -1,0 +1,125 @@
+package annotation
+
+import (
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"github.com/goresilient/goresilient/runtime/policy"
+)
+
+// Input is what a run of the generator is given.
+type Input struct {
+	// Generate are the files whose services are read.
+	Generate []protoreflect.FileDescriptor
+	// Known are all files of the run, those that are only imported included.
+	Known []protoreflect.FileDescriptor
+	// Document is policy for schemas that carry no annotations. At each level it wins over an annotation. Nil for none.
+	Document *policy.Document
+	// AllowUnsupported accepts features that this version does not carry out. It is for tests of the generator.
+	AllowUnsupported bool
+}
+
+// Service is the policy of one service.
+type Service struct {
+	// Stack has every level that says something, lowest first.
+	Stack policy.Stack
+	// Annotated tells whether an annotation, or an entry of the document, speaks of the service or of its file.
+	Annotated bool
+	// Methods are in the order of the schema.
+	Methods []Method
+}
+
+// Method is what the schema says of one RPC.
+type Method struct {
+	// Name is the name in the schema, e.g., "GetItem".
+	Name string
+	// RPC decides what may be done with it; its traits include those of the document.
+	RPC policy.RPC
+	// Withheld is what the RPC inherits and does not get.
+	Withheld []policy.Withheld
+}
+
+// Read returns the policy of every service of in.Generate by full name, or everything that is wrong with it, sorted.
+func Read(in Input) (map[protoreflect.FullName]*Service, Problems) {
+	r := &reader{in: in, newer: findNewerOptions(in.Known)}
+	r.defaults = r.document()
+	services := make(map[protoreflect.FullName]*Service)
+	for _, file := range in.Generate {
+		r.file(file, services)
+	}
+	return services, r.problems.Sorted()
+}
+
+type reader struct {
+	in       Input
+	newer    newerOptions
+	defaults []layer // of the document, for every service
+	problems Problems
+}
+
+func (r *reader) report(place Place, subject, text string) {
+	r.problems = append(r.problems, Problem{Place: place, Subject: subject, Text: text})
+}
+
+// file reads the services of one file.
+func (r *reader) file(file protoreflect.FileDescriptor, services map[protoreflect.FullName]*Service) {
+	if file.Services().Len() == 0 {
+		return
+	}
+	f := &fileReader{reader: r, file: file}
+	shared := append(f.fileLayers(), r.defaults...)
+	for i := range file.Services().Len() {
+		sd := file.Services().Get(i)
+		services[sd.FullName()] = f.service(sd, shared)
+	}
+}
+
+// service reads one service; shared are the layers of its file.
+func (f *fileReader) service(sd protoreflect.ServiceDescriptor, shared []layer) *Service {
+	annotated := f.annotated
+	layers := append([]layer(nil), shared...)
+	onService, ok := f.serviceLayer(sd)
+	annotated = annotated || ok
+	onMethods, traits, ok := f.methodLayer(sd)
+	annotated = annotated || ok
+
+	fromDocument, documentTraits := f.entryLayers(sd)
+	annotated = annotated || len(fromDocument)+len(documentTraits) > 0
+	layers = append(layers, onService)
+	layers = appendLevel(layers, fromDocument, policy.LevelService)
+	layers = append(layers, onMethods)
+	layers = appendLevel(layers, fromDocument, policy.LevelMethod)
+
+	s := &Service{Annotated: annotated}
+	for i := range sd.Methods().Len() {
+		md := sd.Methods().Get(i)
+		name := string(md.Name())
+		rpc := policy.RPC{
+			Idempotency:     idempotency(md),
+			ClientStreaming: md.IsStreamingClient(),
+			ServerStreaming: md.IsStreamingServer(),
+		}
+		if traits[name] != nil || documentTraits[name] != nil {
+			rpc.Traits = policy.Merge(traits[name], documentTraits[name])
+		}
+		s.Methods = append(s.Methods, Method{Name: name, RPC: rpc})
+	}
+	for _, l := range layers {
+		if !l.empty() {
+			s.Stack = append(s.Stack, l.Layer)
+		}
+	}
+	f.check(sd, s, layers)
+	for i := range s.Methods {
+		_, _, s.Methods[i].Withheld = s.Stack.Method(s.Methods[i].Name, s.Methods[i].RPC)
+	}
+	return s
+}
+
+func appendLevel(layers, from []layer, level policy.Level) []layer {
+	for _, l := range from {
+		if l.Level == level {
+			layers = append(layers, l)
+		}
+	}
+	return layers
+}

@@ -1,0 +1,110 @@
+package balancer
+
+import (
+	"sync"
+
+	"google.golang.org/grpc/attributes"
+	"google.golang.org/grpc/connectivity"
+	"google.golang.org/grpc/resolver"
+
+	"github.com/goresilient/goresilient/runtime/internal/stripe"
+	"github.com/goresilient/goresilient/runtime/policy"
+)
+
+// Channel is what outlives the balancers of one grpc channel: the policy, the endpoints with their statistics, and the
+// turn of round_robin. One Channel serves one [google.golang.org/grpc.ClientConn]; a balancer that finds it in use by
+// another works on its own. Create it with [NewChannel]. There is nothing to close: what runs belongs to grpc's balancer
+// and ends with it.
+//
+// All methods may be called concurrently; none blocks for longer than it takes to go through the endpoints once.
+type Channel struct {
+	opts Options
+	turn *stripe.Sequence // of round_robin
+
+	mu      sync.Mutex // guards everything below, the endpoints, and the state of the owner and its policies
+	config  Config
+	owner   *instance // the balancer that works for the channel; nil while grpc's channel is idle
+	state   connectivity.State
+	updated bool
+	// resolverErr is the last error of the resolver; nil since an update came after it.
+	resolverErr error
+	changed     chan struct{} // nil while nobody waits
+
+	list       []*endpoint          // in the resolver's order
+	byID       map[string]*endpoint // the first of those that share an ID
+	generation uint32               // of the last update
+}
+
+// NewChannel returns a channel without endpoints. cfg must have passed [ValidateConfig].
+func NewChannel(cfg Config, opts Options) *Channel {
+	opts = opts.withDefaults()
+	return &Channel{
+		opts:   opts,
+		turn:   stripe.NewSequence(opts.Rand),
+		config: cfg,
+		state:  connectivity.Idle,
+		byID:   make(map[string]*endpoint),
+	}
+}
+
+// defaultConfig is for grpc channels that name the policy without a [Channel]. It listens for health, since it cannot know
+// whether the service config asks for checks: where it does not, grpc says READY at once.
+func defaultConfig() Config {
+	return Config{
+		LoadBalancing: &policy.LoadBalancing{RoundRobin: &policy.RoundRobin{}},
+		HealthService: new(string),
+	}
+}
+
+// Configure stores cfg, which must have passed [ValidateConfig]. It takes effect when the resolver's next update reaches
+// the balancer; to have it at once, push the last state again.
+func (c *Channel) Configure(cfg Config) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.config = cfg
+}
+
+type channelKey struct{}
+
+// Attach returns a with the channel in it, for [resolver.State.Attributes]. a may be nil.
+func (c *Channel) Attach(a *attributes.Attributes) *attributes.Attributes {
+	return a.WithValue(channelKey{}, c)
+}
+
+// Equal makes two states of the same channel equal, as grpc compares attributes.
+func (c *Channel) Equal(o any) bool {
+	other, ok := o.(*Channel)
+	return ok && c == other
+}
+
+// channelOf returns the channel that was attached to state, nil if none was.
+func channelOf(state resolver.State) *Channel {
+	c, _ := state.Attributes.Value(channelKey{}).(*Channel)
+	return c
+}
+
+// claim makes b the balancer that works for the channel, unless there is another.
+func (c *Channel) claim(b *instance) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.owner != nil {
+		return false
+	}
+	c.owner = b
+	return true
+}
+
+// release ends the work of the owner; c.mu is held.
+func (c *Channel) release() {
+	c.owner = nil
+	c.state = connectivity.Idle
+	c.touch()
+}
+
+// touch tells those who wait for [Channel.Changed]; c.mu is held.
+func (c *Channel) touch() {
+	if c.changed != nil {
+		close(c.changed)
+		c.changed = nil
+	}
+}

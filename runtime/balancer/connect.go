@@ -1,0 +1,118 @@
+package balancer
+
+import (
+	"google.golang.org/grpc/balancer"
+	"google.golang.org/grpc/connectivity"
+)
+
+// connect begins to connect to e, which must have no connection. An endpoint of one address has its SubConn directly;
+// one of several gets a leaf, for which calls must be held.
+func (p *pool) connect(e *endpoint) {
+	e.epoch++
+	epoch := e.epoch
+	if len(e.addrs) > 1 {
+		l, addrs := newLeaf(p, e, epoch), e.addrs
+		e.leaf = l
+		p.in.calls.later(func() { l.start(addrs) })
+		return
+	}
+	sc, err := p.in.cc.NewSubConn(e.addrs, balancer.NewSubConnOptions{
+		StateListener: func(s balancer.SubConnState) { p.direct(e, epoch, s) },
+	})
+	if err != nil {
+		e.failed(e.addrs[0].Addr, err)
+		p.fail(e)
+		return
+	}
+	e.sc, e.dialled = sc, &e.addrs[0]
+	sc.Connect()
+}
+
+// dialsRight tells whether the connection of e leads where e's addresses do.
+func (p *pool) dialsRight(e *endpoint) bool {
+	if e.leaf != nil {
+		return sameDial(e.leaf.addrs, e.addrs)
+	}
+	return e.dialled != nil && len(e.addrs) == 1 && sameAddress(*e.dialled, e.addrs[0])
+}
+
+// direct takes what grpc reports of the SubConn of an endpoint of one address.
+func (p *pool) direct(e *endpoint, epoch uint32, s balancer.SubConnState) {
+	p.ch.mu.Lock()
+	if p.closed || e.epoch != epoch {
+		p.ch.mu.Unlock()
+		return
+	}
+	switch s.ConnectivityState {
+	case connectivity.Connecting:
+		e.attempts++
+	case connectivity.TransientFailure:
+		e.failed(e.dialled.Addr, s.ConnectionError)
+	}
+	watch := p.transport(e, s.ConnectivityState)
+	if s.ConnectivityState == connectivity.Idle {
+		p.reconnect(e)
+	}
+	sc, check := e.sc, e.check
+	p.ch.mu.Unlock()
+	if watch {
+		p.watch(e, sc, check)
+	}
+}
+
+// reconnect connects anew where the SubConn is IDLE. Attributes that have changed since take effect here: a resolver that
+// changes them at every update disturbs no connection.
+func (p *pool) reconnect(e *endpoint) {
+	if sameAddress(*e.dialled, e.addrs[0]) {
+		e.sc.Connect()
+		return
+	}
+	state := e.state
+	p.abandon(e)
+	e.state = state
+	p.connect(e)
+	p.discard()
+}
+
+// transport takes the state of the connection as such. It returns whether the health of the endpoint is to be watched,
+// which the caller must see to once it has released Channel.mu.
+func (p *pool) transport(e *endpoint, s connectivity.State) (watch bool) {
+	switch s {
+	case connectivity.Ready:
+		e.up = true
+		e.check++
+		if p.cfg.HealthService != nil {
+			p.set(e, connectivity.Connecting)
+			return true
+		}
+		p.set(e, connectivity.Ready)
+	case connectivity.Connecting:
+		p.down(e)
+		if !e.is(connectivity.TransientFailure) {
+			p.set(e, connectivity.Connecting)
+		}
+	case connectivity.Idle:
+		p.down(e)
+		if !e.is(connectivity.TransientFailure) {
+			p.set(e, connectivity.Idle)
+		}
+	case connectivity.TransientFailure:
+		p.down(e)
+		p.out.askResolver()
+		p.fail(e)
+	}
+	return false
+}
+
+// down notes the loss of an established connection, if there is one.
+func (p *pool) down(e *endpoint) {
+	if !e.up {
+		return
+	}
+	e.up, e.renewed = false, false
+	e.check++
+	if e.is(connectivity.Ready) {
+		p.set(e, connectivity.Idle)
+	}
+	p.out.askResolver()
+}

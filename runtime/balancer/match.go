@@ -1,0 +1,212 @@
+package balancer
+
+import (
+	"slices"
+
+	"google.golang.org/grpc/resolver"
+
+	"github.com/goresilient/goresilient/runtime/discovery"
+)
+
+// change is how an update of the resolver differs from the one before.
+type change struct {
+	added, removed []*endpoint
+	// moved are those whose dial address is another one although they are the same endpoint (a proxy in between), and
+	// those that must follow their attributes.
+	moved []*endpoint
+}
+
+// match makes state's endpoints those of the channel and returns what changed; c.mu is held. Identity comes from
+// discovery's set by index if there is one, and from the addresses otherwise. An unchanged list costs one comparison per
+// endpoint and no allocation.
+//
+// Attributes are not identity: a resolver may change them at every update. Only where several endpoints share an address
+// (grpc puts the real one into the attributes when a proxy is in between) do they tell endpoints apart.
+func (c *Channel) match(state resolver.State) change {
+	c.generation++
+	endpoints := endpointsOf(state)
+	m := matcher{c: c, old: c.list, size: len(endpoints)}
+	set := discovery.SetOf(state)
+	if set != nil && len(set.Endpoints) != len(endpoints) {
+		set = nil
+	}
+	for i := range endpoints {
+		if addrs := endpoints[i].Addresses; len(addrs) > 0 {
+			var info *discovery.Endpoint
+			if set != nil {
+				info = &set.Endpoints[i]
+			}
+			m.place(info, addrs)
+		}
+	}
+	m.finish()
+	return m.change
+}
+
+// endpointsOf returns the endpoints of a state, one for each address if it has addresses alone.
+func endpointsOf(state resolver.State) []resolver.Endpoint {
+	if len(state.Endpoints) > 0 || len(state.Addresses) == 0 {
+		return state.Endpoints
+	}
+	out := make([]resolver.Endpoint, len(state.Addresses))
+	for i := range state.Addresses {
+		out[i] = resolver.Endpoint{Addresses: state.Addresses[i : i+1 : i+1]}
+	}
+	return out
+}
+
+// matcher goes through the new list beside the old one.
+type matcher struct {
+	c      *Channel
+	old    []*endpoint
+	size   int // of the new list, at most
+	cursor int // where in old the next endpoint is expected
+	same   int // how many endpoints at the beginning of old are as before
+	list   []*endpoint
+	change
+}
+
+// place finds or makes the endpoint and appends it to the new list, unless an equal one is there already.
+func (m *matcher) place(info *discovery.Endpoint, addrs []resolver.Address) {
+	e := m.expected(info, addrs)
+	if e == nil {
+		if e = m.find(info, addrs); e == nil {
+			return
+		}
+	}
+	e.generation = m.c.generation
+	if !sameTarget(e.addrs, addrs) {
+		m.moved = append(m.moved, e)
+	}
+	e.info, e.addrs = info, addrs
+	if m.list == nil && m.same < len(m.old) && m.old[m.same] == e {
+		m.same++
+		return
+	}
+	if m.list == nil {
+		m.list = append(make([]*endpoint, 0, m.size), m.old[:m.same]...)
+	}
+	m.list = append(m.list, e)
+}
+
+// expected returns the endpoint that follows in the old list, if it is this one.
+func (m *matcher) expected(info *discovery.Endpoint, addrs []resolver.Address) *endpoint {
+	if m.cursor >= len(m.old) {
+		return nil
+	}
+	e := m.old[m.cursor]
+	if e.generation == m.c.generation || e.shared || !sameIdentity(e, info, addrs) {
+		return nil
+	}
+	m.cursor++
+	return e
+}
+
+// find returns the endpoint by its ID, a new one if there is none, nil if this update has had it already.
+func (m *matcher) find(info *discovery.Endpoint, addrs []resolver.Address) *endpoint {
+	id := identity(info, addrs)
+	first := m.c.byID[id]
+	shared := first != nil && first.shared
+	var last *endpoint
+	for e := first; e != nil; last, e = e, e.sibling {
+		seen := e.generation == m.c.generation
+		if info != nil || sameDial(e.addrs, addrs) {
+			if seen {
+				return nil
+			}
+			m.cursor = int(e.position) + 1
+			return e
+		}
+		if !seen && !shared {
+			m.cursor = int(e.position) + 1
+			return e
+		}
+	}
+	e := newEndpoint(info, addrs)
+	m.added = append(m.added, e)
+	if last == nil {
+		m.c.byID[id] = e
+		return e
+	}
+	last.sibling, e.shared = e, true
+	if !shared {
+		last.shared = true
+		m.moved = append(m.moved, last) // it was told by its address alone, and may lead elsewhere
+	}
+	return e
+}
+
+// finish installs the new list and collects what is gone.
+func (m *matcher) finish() {
+	if m.list == nil && m.same == len(m.old) {
+		return
+	}
+	if m.list == nil {
+		m.list = slices.Clone(m.old[:m.same])
+	}
+	for i := m.same; i < len(m.list); i++ {
+		m.list[i].position = uint32(i)
+	}
+	if len(m.list)-len(m.added) < len(m.old) {
+		for _, e := range m.old {
+			if e.generation != m.c.generation {
+				m.removed = append(m.removed, e)
+				m.c.forget(e)
+			}
+		}
+	}
+	m.c.list = m.list
+}
+
+// forget takes e out of byID.
+func (c *Channel) forget(e *endpoint) {
+	id := e.id()
+	first := c.byID[id]
+	switch {
+	case first == e && e.sibling == nil:
+		delete(c.byID, id)
+	case first == e:
+		c.byID[id] = e.sibling
+	default:
+		for before := first; before != nil; before = before.sibling {
+			if before.sibling == e {
+				before.sibling = e.sibling
+			}
+		}
+	}
+	e.sibling = nil
+}
+
+// sameIdentity tells whether e has the ID of info and addrs, without building it where that can be avoided.
+func sameIdentity(e *endpoint, info *discovery.Endpoint, addrs []resolver.Address) bool {
+	switch {
+	case info == nil && e.info == nil:
+		return slices.EqualFunc(e.addrs, addrs, func(a, b resolver.Address) bool { return a.Addr == b.Addr })
+	case info != nil && e.info != nil:
+		return info == e.info || slices.Equal(e.info.Addresses, info.Addresses)
+	default:
+		return e.id() == identity(info, addrs)
+	}
+}
+
+// sameTarget tells whether two lists of addresses lead to the same servers under the same names.
+func sameTarget(a, b []resolver.Address) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for i := range a {
+		if a[i].Addr != b[i].Addr || a[i].ServerName != b[i].ServerName {
+			return false
+		}
+	}
+	return true
+}
+
+// sameDial tells whether dialling a and b comes to the same.
+func sameDial(a, b []resolver.Address) bool { return slices.EqualFunc(a, b, sameAddress) }
+
+// sameAddress compares what grpc compares: what the balancer knows besides does not matter to a connection.
+func sameAddress(a, b resolver.Address) bool {
+	return a.Addr == b.Addr && a.ServerName == b.ServerName &&
+		(a.Attributes == b.Attributes || a.Attributes.Equal(b.Attributes))
+}

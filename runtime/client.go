@@ -1,0 +1,226 @@
+package goresilient
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+
+	"google.golang.org/grpc"
+
+	"github.com/goresilient/goresilient/runtime/discovery"
+	"github.com/goresilient/goresilient/runtime/internal/inflight"
+	"github.com/goresilient/goresilient/runtime/policy"
+)
+
+// Client is the call policy of one service over a channel. Generated clients embed it.
+type Client struct {
+	desc    *ServiceDesc
+	channel *Channel // nil with WithConn
+	owned   bool     // the channel was made with this client, and is closed with it
+	conn    grpc.ClientConnInterface
+	grpc    *grpc.ClientConn // conn, if it is one; for interceptors
+	dial    *policy.Dial     // complete
+
+	calls   inflight.Counter
+	methods map[string]*method // by full name: "/acme.inventory.v1.InventoryService/GetItem"
+	// unaryDefault and streamDefault are for RPCs of other services, called through Conn.
+	unaryDefault, streamDefault *method
+
+	callUnary, attemptUnary   grpc.UnaryClientInterceptor  // nil if none
+	callStream, attemptStream grpc.StreamClientInterceptor // nil if none
+
+	// mu guards layers and the recompilation of each method's plan from them.
+	mu            sync.Mutex
+	layers        policy.Stack
+	serviceConfig *discovery.ServiceConfig
+}
+
+// NewClient makes the client of a service. Generated constructors call it; opts are theirs. It reports everything that is
+// wrong with the options at once, before anything is dialled. If the policy says to block, it waits, and the error is a
+// [*DialError]; nothing is left behind then.
+func NewClient(service *ServiceDesc, opts ...Option) (*Client, error) {
+	s := newSettings(service, opts)
+	s.checkCombinations()
+	c := &Client{desc: service, methods: make(map[string]*method, len(service.Methods))}
+	c.layers = slices.Concat(service.Layers, s.optionLayers(), s.environment.layers(service.Name, s))
+	c.checkLayers(s)
+	c.compileMethods(s)
+	c.callUnary, c.attemptUnary = chainUnary(s.unary), chainUnary(s.attemptUnary)
+	c.callStream, c.attemptStream = chainStream(s.stream), chainStream(s.attemptStreams)
+	if err := c.connect(s); err != nil {
+		return nil, err
+	}
+	if *c.dial.Block {
+		if err := c.waitReady(s.ctx, c.dial); err != nil {
+			_ = c.Close()
+			return nil, err
+		}
+	}
+	return c, nil
+}
+
+// connect gives the client its connection: a foreign one, a shared channel, or a channel of its own.
+func (c *Client) connect(s *Settings) error {
+	switch {
+	case s.conn != nil:
+		if err := s.err(); err != nil {
+			return fmt.Errorf("goresilient: %s: %w", c.desc.Name, err)
+		}
+		c.conn = s.conn
+		c.grpc, _ = s.conn.(*grpc.ClientConn)
+		return nil
+	case s.channel != nil:
+		c.channel = s.channel
+	default:
+		c.channel, c.owned = newChannel(s, nil), true
+	}
+	err := s.err()
+	if err == nil {
+		err = c.channel.adopt(c, c.layers)
+	}
+	if err != nil {
+		if c.owned {
+			_ = c.channel.Close()
+		}
+		return fmt.Errorf("goresilient: %s: %w", c.desc.Name, err)
+	}
+	c.conn, c.grpc = c.channel.cc, c.channel.cc
+	return nil
+}
+
+// checkLayers reports what is wrong with the policy once all levels are together.
+func (c *Client) checkLayers(s *Settings) {
+	merged, _ := c.layers.Service()
+	s.checkUnsupported(merged)
+	s.check("", policy.ValidateEffective(merged))
+	c.dial = policy.Complete(merged).Dial
+	for _, l := range c.layers {
+		for _, name := range slices.Sorted(maps.Keys(l.Methods)) {
+			i := slices.IndexFunc(c.desc.Methods, func(m MethodDesc) bool { return m.Name == name })
+			if i < 0 {
+				s.fail("%v: %s has no RPC %q; its RPCs are %s", l.Level, c.desc.Name, name, c.rpcNames())
+				continue
+			}
+			s.check(name, policy.CheckWritten(l.Methods[name], c.desc.Methods[i].rpc()))
+		}
+	}
+}
+
+func (c *Client) rpcNames() string {
+	names := make([]string, len(c.desc.Methods))
+	for i, m := range c.desc.Methods {
+		names[i] = m.Name
+	}
+	return strings.Join(names, ", ")
+}
+
+// checkUnsupported reports what this version does not carry out.
+func (s *Settings) checkUnsupported(p *policy.Service) { s.check("", policy.Unsupported(p)) }
+
+// compileMethods makes each RPC's first plan.
+func (c *Client) compileMethods(s *Settings) {
+	for _, d := range c.desc.Methods {
+		m := &method{client: c, name: d.Name, fullName: "/" + c.desc.Name + "/" + d.Name, rpc: d.rpc(), fallback: s.methods[d.Name].fallback}
+		effective, _, _ := c.layers.Method(m.name, m.rpc)
+		s.check(d.Name, slices.Concat(policy.Unsupported(effective), policy.ValidateEffectiveMethod(effective)))
+		m.compile(c.layers)
+		c.methods[m.fullName] = m
+	}
+	c.unaryDefault = &method{client: c}
+	c.streamDefault = &method{client: c, rpc: policy.RPC{ClientStreaming: true, ServerStreaming: true}}
+	c.unaryDefault.compile(c.layers)
+	c.streamDefault.compile(c.layers)
+}
+
+// setServiceConfig makes the resolver's service config part of each RPC's policy. The channel calls it, under its lock.
+func (c *Client) setServiceConfig(sc *discovery.ServiceConfig) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.serviceConfig = sc
+	layers := c.stack()
+	for _, m := range c.methods {
+		m.compile(layers)
+	}
+}
+
+// stack returns all layers, with those of the resolver's service config in their place. c.mu is held.
+func (c *Client) stack() policy.Stack {
+	if c.serviceConfig == nil {
+		return c.layers
+	}
+	given := policy.Layer{Level: policy.LevelServiceConfig, Methods: make(map[string]*policy.Method)}
+	for _, d := range c.desc.Methods {
+		if m := c.serviceConfig.Method(c.desc.Name, d.Name); m != nil {
+			given.Methods[d.Name] = m
+		}
+	}
+	layers := append(slices.Clone(c.layers), given)
+	slices.SortStableFunc(layers, func(a, b policy.Layer) int { return int(a.Level) - int(b.Level) })
+	return layers
+}
+
+// rpcs names the RPCs for the rewriting of a service config.
+func (c *Client) rpcs() []discovery.RPC {
+	out := make([]discovery.RPC, len(c.desc.Methods))
+	for i, d := range c.desc.Methods {
+		out[i] = discovery.RPC{Service: c.desc.Name, Method: d.Name, Streaming: d.rpc().Streaming()}
+	}
+	return out
+}
+
+// Conn returns a connection for other stubs on the same target: over the client's channel, under its interceptors and the
+// method defaults of its service, without the policy of any one RPC.
+func (c *Client) Conn() grpc.ClientConnInterface { return serviceConn{client: c} }
+
+// WaitReady waits until dial.min_ready endpoints are READY, health included, or ctx ends; dial.timeout does not count here.
+// The error is a [*DialError]. With [WithConn] it waits for a *grpc.ClientConn to be READY and for nothing else.
+func (c *Client) WaitReady(ctx context.Context) error {
+	if c.calls.Closed() {
+		return ErrClosed
+	}
+	dial := *c.dial
+	dial.Timeout = policy.Set(noTimeout)
+	return c.waitReady(ctx, &dial)
+}
+
+func (c *Client) waitReady(ctx context.Context, dial *policy.Dial) error {
+	switch {
+	case c.channel != nil:
+		return c.channel.waitReady(ctx, dial)
+	case c.grpc != nil:
+		return waitConn(ctx, c.grpc, *dial.Timeout)
+	default:
+		return nil
+	}
+}
+
+// Close refuses new calls and closes the channel that was made with the client; its running calls fail with CANCELLED. A
+// channel of [WithChannel] and a connection of [WithConn] stay open. A second Close does nothing.
+func (c *Client) Close() error {
+	c.calls.Close()
+	return c.release()
+}
+
+// Shutdown refuses new calls, waits for the running ones, and closes the client as Close does. If ctx ends first it closes at
+// once, and returns the context's error beside that of Close.
+func (c *Client) Shutdown(ctx context.Context) error {
+	c.calls.Close()
+	waited := c.calls.Wait(ctx)
+	return errors.Join(waited, c.release())
+}
+
+// release gives the channel back. A second time it does nothing.
+func (c *Client) release() error {
+	if c.channel == nil {
+		return nil
+	}
+	c.channel.leave(c)
+	if c.owned {
+		return c.channel.Close()
+	}
+	return nil
+}

@@ -1,0 +1,4 @@
+package discovery
+
+// OpenStatic is for the external test.
+var OpenStatic = openStatic

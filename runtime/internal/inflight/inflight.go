@@ -1,0 +1,90 @@
+// Package inflight counts running calls, for a shutdown that refuses new ones and waits for the others.
+package inflight
+
+import (
+	"context"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+)
+
+const (
+	shards    = 8  // a power of two; calls on different cores rarely meet on one
+	cacheLine = 64 // bytes
+)
+
+// Counter counts running calls. The zero Counter is open. All methods may be called concurrently; Begin and End never
+// block.
+type Counter struct {
+	shards [shards]struct {
+		n atomic.Int64
+		_ [cacheLine - 8]byte
+	}
+	closed atomic.Bool
+
+	once  sync.Once
+	woken chan struct{} // receives after each End once the Counter is closed; made by init
+}
+
+// Token is what End needs of Begin.
+type Token uint32
+
+func (c *Counter) init() { c.once.Do(func() { c.woken = make(chan struct{}, 1) }) }
+
+// Begin counts a call; ok is false, and nothing is counted, once the Counter is closed.
+func (c *Counter) Begin() (t Token, ok bool) {
+	t = Token(rand.Uint32() % shards)
+	c.shards[t].n.Add(1)
+	// The call is counted before closed is read, and Close writes closed before Wait counts: a call that got through
+	// here is one that Wait sees.
+	if c.closed.Load() {
+		c.End(t)
+		return 0, false
+	}
+	return t, true
+}
+
+// End takes back one Begin.
+func (c *Counter) End(t Token) {
+	c.shards[t].n.Add(-1)
+	if c.closed.Load() {
+		c.init()
+		select {
+		case c.woken <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// Close refuses further calls. It tells whether this was the first Close.
+func (c *Counter) Close() bool { return !c.closed.Swap(true) }
+
+// Closed tells whether Close was called.
+func (c *Counter) Closed() bool { return c.closed.Load() }
+
+// Running returns how many calls have begun and not ended.
+func (c *Counter) Running() int64 {
+	var n int64
+	for i := range c.shards {
+		n += c.shards[i].n.Load()
+	}
+	return n
+}
+
+// Wait returns once no call runs, or with the context's error. The Counter must be closed.
+func (c *Counter) Wait(ctx context.Context) error {
+	c.init()
+	for c.Running() > 0 {
+		select {
+		case <-c.woken:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	// Another waiter may have missed the wake-up that this one took.
+	select {
+	case c.woken <- struct{}{}:
+	default:
+	}
+	return nil
+}

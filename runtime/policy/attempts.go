@@ -1,0 +1,63 @@
+package policy
+
+import (
+	"time"
+
+	"google.golang.org/grpc/codes"
+)
+
+// Timeout bounds unary calls. The caller's deadline always holds as well.
+type Timeout struct {
+	// The call with all its attempts. A duration; "0s": none. Default: none. Method, hot.
+	Total *time.Duration `policy:"total" range:"[0s,)"`
+	// One attempt. A duration; "0s": none. Default: none. Method, hot.
+	PerAttempt *time.Duration `policy:"per_attempt" range:"[0s,)"`
+}
+
+// StreamTimeout bounds streams.
+type StreamTimeout struct {
+	// The stream's life. A duration; "0s": none. Default: none. Method, hot.
+	Total *time.Duration `policy:"total" range:"[0s,)"`
+	// Between two messages in either direction. A duration; "0s": none. Default: none. Method, hot.
+	Idle *time.Duration `policy:"idle" range:"[0s,)"`
+}
+
+// Retry follows gRFC A6, with another endpoint preferred.
+type Retry struct {
+	// Takes an inherited setting away. Default: false. Method, hot.
+	Disabled *bool `policy:"disabled" default:"false"`
+	// Attempts with the first. 2 to 5. Default: 3. Method, hot.
+	MaxAttempts *int `policy:"max_attempts" range:"[2,5]" default:"3"`
+	// Full jitter between attempts. Default: "25ms", "1s" and 2. Method, hot.
+	Backoff *Backoff `policy:"backoff"`
+	// Codes worth another attempt. Not OK. Default: UNAVAILABLE. Method, hot.
+	Codes []codes.Code `policy:"codes"`
+	// Do not retry below a caller that is itself retrying (marked in metadata). Default: false. Method, hot.
+	SkipNested *bool `policy:"skip_nested" default:"false"`
+}
+
+// Hedging sends a second attempt while the first is under way (Dean and Barroso, "The Tail at Scale").
+type Hedging struct {
+	// Takes an inherited setting away. Default: false. Method, hot.
+	Disabled *bool `policy:"disabled" default:"false"`
+	// Attempts with the first. 2 to 5. Default: 2. Method, hot.
+	MaxAttempts *int `policy:"max_attempts" range:"[2,5]" default:"2"`
+	// After this long: "30ms". A duration > 0. Method, hot.
+	Delay *time.Duration `policy:"delay,oneof=when" range:"(0s,)"`
+	// At this quantile of the method's own latency. In (0.5, 1). Method, hot.
+	DelayQuantile *float64 `policy:"delay_quantile,oneof=when" range:"(0.5,1)"`
+	// Extra load at most, of first attempts. A share, in (0, 1]. Default: 0.05. Method, hot.
+	MaxExtraRatio *float64 `policy:"max_extra_ratio" range:"(0,1]" default:"0.05"`
+}
+
+// RetryBudget has Finagle's meaning.
+type RetryBudget struct {
+	// Takes an inherited or the default budget away. Default: false. Service, hot.
+	Disabled *bool `policy:"disabled" default:"false"`
+	// Extra attempts to first attempts. A share, in (0, 1]. Default: 0.2. Service, hot.
+	Ratio *float64 `policy:"ratio" range:"(0,1]" default:"0.2"`
+	// Extra attempts allowed whatever the traffic. Attempts a second, 0 to 1000000. Default: 10. Service, hot.
+	MinPerSecond *float64 `policy:"min_per_second" range:"[0,1000000]" default:"10"`
+	// Over this long. A duration, "1s" to "60s". Default: "10s". Service, hot.
+	Window *time.Duration `policy:"window" range:"[1s,60s]" default:"10s"`
+}
