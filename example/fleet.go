@@ -58,11 +58,11 @@ type fleet struct {
 func startFleet(ctx context.Context) (*fleet, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	f := &fleet{cancel: cancel, list: []*server{
-		{name: "well-1", behaviour: behaviour{delay: 5 * time.Millisecond}},
-		{name: "well-2", behaviour: behaviour{delay: 5 * time.Millisecond}},
 		{name: "slow", behaviour: behaviour{delay: 150 * time.Millisecond}},
 		{name: "flapping", behaviour: behaviour{delay: 5 * time.Millisecond, flaps: 700 * time.Millisecond}},
 		{name: "dead", behaviour: behaviour{dead: true}},
+		{name: "well-1", behaviour: behaviour{delay: 5 * time.Millisecond}},
+		{name: "well-2", behaviour: behaviour{delay: 5 * time.Millisecond}},
 	}}
 	for _, s := range f.list {
 		listener, err := net.Listen("tcp", "127.0.0.1:0")

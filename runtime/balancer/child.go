@@ -69,7 +69,9 @@ func (c *child) update(u update) error {
 	c.ch.mu.Lock()
 	ready := c.last.ConnectivityState == connectivity.Ready
 	known := c.watched.list
-	c.watched.follow(c.ch.list)
+	if c.watched.byEndpoint == nil || len(u.change.moved) > 0 || !slices.Equal(known, c.ch.list) {
+		c.watched.follow(c.ch.list)
+	}
 	same := ready && slices.Equal(known, c.watched.list)
 	state := u.state
 	if c.cfg.arm() == armPickFirst {

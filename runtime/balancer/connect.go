@@ -16,6 +16,7 @@ func (p *pool) connect(e *endpoint) {
 		p.in.calls.later(func() { l.start(addrs) })
 		return
 	}
+	//lint:ignore SA1019 the deprecation is of several addresses; there is no other way to make a SubConn
 	sc, err := p.in.cc.NewSubConn(e.addrs, balancer.NewSubConnOptions{
 		StateListener: func(s balancer.SubConnState) { p.direct(e, epoch, s) },
 	})

@@ -101,14 +101,14 @@ func (in *instance) follow(u update) error {
 	}
 	if next == nil && (current == nil || !current.runs(u.cfg)) {
 		in.closeRetired() // two pools at a time would share the endpoints' connections
-		made, err := in.make(u.cfg)
+		built, err := in.build(u.cfg)
 		if err != nil {
 			return in.refuse(err, current, u)
 		}
 		if current == nil {
-			current = made
+			current = built
 		} else {
-			next = made
+			next = built
 		}
 		in.ch.mu.Lock()
 		in.current, in.next = current, next
@@ -121,8 +121,8 @@ func (in *instance) follow(u update) error {
 	return err
 }
 
-// make builds the policy that cfg asks for.
-func (in *instance) make(cfg Config) (served, error) {
+// build returns the policy that cfg asks for.
+func (in *instance) build(cfg Config) (served, error) {
 	if cfg.policyName() == "" && cfg.arm() != armCustom {
 		return newPool(in, cfg), nil
 	}

@@ -96,6 +96,7 @@ func TestChangingAttributesDoNotDisturb(t *testing.T) {
 		for i := range s.Endpoints {
 			s.Endpoints[i].Attributes = attributes.New(behind{}, v)
 			s.Endpoints[i].Addresses[0].Attributes = attributes.New(behind{}, v)
+			//lint:ignore SA1019 resolvers still set it
 			s.Endpoints[i].Addresses[0].BalancerAttributes = attributes.New(behind{}, v)
 		}
 		s.Attributes = attributes.New(behind{}, v)

@@ -163,7 +163,7 @@ func (p *pool) set(e *endpoint, s connectivity.State) {
 	p.counts[s]++
 	p.ch.touch()
 	if old == connectivity.Ready {
-		p.stale = p.stale
+		p.stale = true
 	}
 	if s == connectivity.Ready && !p.stale {
 		p.targets = append(p.targets, target{sc: e.sc, e: e})
@@ -220,13 +220,13 @@ func (p *pool) resolverError(error) {
 	}
 }
 
-// exitIdle implements [served]. The pool reconnects by itself; this only spares it the wait for grpc's report.
+// exitIdle implements [served]. The pool connects wherever it is IDLE, and needs no reminder; grpc ignores a second one.
 func (p *pool) exitIdle() {
 	p.ch.mu.Lock()
 	defer p.ch.mu.Unlock()
 	for _, e := range p.list {
 		switch {
-		case p.closed || e.up:
+		case p.closed || !e.is(connectivity.Idle):
 		case e.leaf != nil:
 			p.in.calls.later(e.leaf.reconnect)
 		case e.sc != nil:

@@ -3,6 +3,7 @@ package balancer
 import (
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"testing"
 
@@ -24,6 +25,7 @@ type history struct {
 	running []func(balancer.DoneInfo)
 	pickers map[*endpoint]bool // every endpoint that ever had a call
 	closed  bool
+	wrong   string // with a publication; it is reported once the balancer's lock is free
 }
 
 // modelled is what one SubConn comes to, told by the history of its reports alone.
@@ -51,7 +53,7 @@ func (r *recorder) UpdateState(s balancer.State) {
 	for _, t := range targetsOf(s.Picker) {
 		sc := t.sc.(*fakeSubConn)
 		if sc.state != connectivity.Ready {
-			r.h.rt.Fatalf("published %v, which is not READY", sc)
+			r.h.wrong = fmt.Sprintf("published %v, which is not READY", sc)
 		}
 	}
 	r.fakeConn.UpdateState(s)
@@ -70,7 +72,8 @@ func targetsOf(p balancer.Picker) []target {
 func newHistory(t *testing.T, rt *rapid.T) *history {
 	h := &history{rt: rt, cfg: roundRobinConfig(), model: make(map[*fakeSubConn]*modelled), pickers: make(map[*endpoint]bool)}
 	h.rig = &rig{t: t, cc: new(fakeConn), time: new(manualTime)}
-	h.ch = NewChannel(h.cfg, Options{AfterFunc: h.time.afterFunc})
+	random := rand.New(rand.NewPCG(rapid.Uint64().Draw(rt, "seed"), 0))
+	h.ch = NewChannel(h.cfg, Options{AfterFunc: h.time.afterFunc, Rand: random.Uint64})
 	h.start()
 	return h
 }
@@ -134,23 +137,55 @@ func (h *history) call() {
 
 func (h *history) transport(rt *rapid.T) {
 	sc := h.draw()
-	var next []connectivity.State
+	next := []connectivity.State{connectivity.Idle}
 	switch sc.state {
 	case connectivity.Idle:
-		if sc.connects == 0 {
-			rt.Fatalf("%v is not told to connect", sc)
-		}
 		next = []connectivity.State{connectivity.Connecting}
 	case connectivity.Connecting:
 		next = []connectivity.State{connectivity.Ready, connectivity.TransientFailure, connectivity.Idle}
-	default:
-		next = []connectivity.State{connectivity.Idle}
 	}
-	s := rapid.SampledFrom(next).Draw(rt, "state")
+	h.moves(sc, rapid.SampledFrom(next).Draw(rt, "state"), rapid.IntRange(0, 3).Draw(rt, "calls in between"))
+}
+
+// exit takes one of several READY SubConns out, with calls before the balancer knows.
+func (h *history) exit(rt *rapid.T) {
+	sc := h.draw()
+	if sc.state != connectivity.Ready {
+		rt.Skip("not READY")
+	}
+	h.moves(sc, connectivity.Idle, 5)
+}
+
+// bringUp makes every SubConn READY, and healthy.
+func (h *history) bringUp(rt *rapid.T) {
+	if h.closed {
+		rt.Skip("closed")
+	}
+	for _, sc := range h.cc.live() {
+		if sc.state == connectivity.TransientFailure {
+			h.moves(sc, connectivity.Idle, 0)
+		}
+		if sc.state == connectivity.Idle {
+			h.moves(sc, connectivity.Connecting, 0)
+		}
+		if sc.state == connectivity.Connecting {
+			h.moves(sc, connectivity.Ready, 0)
+		}
+		if h.cfg.HealthService != nil {
+			h.verdict(sc, connectivity.Ready)
+		}
+	}
+}
+
+// moves has sc report s; calls are begun when grpc knows it and the balancer does not.
+func (h *history) moves(sc *fakeSubConn, s connectivity.State, calls int) {
+	if sc.state == connectivity.Idle && sc.connects == 0 {
+		h.rt.Fatalf("%v is not told to connect", sc)
+	}
 	h.cc.mu.Lock()
-	sc.state = s // grpc knows it before the balancer does
+	sc.state = s
 	h.cc.mu.Unlock()
-	for range rapid.IntRange(0, 3).Draw(rt, "calls in between") {
+	for range calls {
 		h.call()
 	}
 	m := h.model[sc]
@@ -175,6 +210,10 @@ func (h *history) healthCheck(rt *rapid.T) {
 		rt.Skip("no health check")
 	}
 	s := rapid.SampledFrom([]connectivity.State{connectivity.Ready, connectivity.Connecting, connectivity.TransientFailure}).Draw(rt, "health")
+	h.verdict(sc, s)
+}
+
+func (h *history) verdict(sc *fakeSubConn, s connectivity.State) {
 	m := h.model[sc]
 	if renewed := m.health == connectivity.Shutdown; !renewed || s != connectivity.Connecting {
 		m.reported(s)
@@ -234,6 +273,9 @@ func (h *history) idle(rt *rapid.T) {
 
 // check compares with the model, in the end of each step.
 func (h *history) check(rt *rapid.T) {
+	if h.wrong != "" {
+		rt.Fatal(h.wrong)
+	}
 	if h.closed || !h.ch.Status().Updated || len(h.cc.published) == 0 {
 		return
 	}
@@ -307,15 +349,18 @@ func TestHistories(t *testing.T) {
 				h.listed = list
 				h.update()
 			},
-			"transport":  func(rt *rapid.T) { h.rt = rt; h.transport(rt) },
-			"transport2": func(rt *rapid.T) { h.rt = rt; h.transport(rt) },
-			"transport3": func(rt *rapid.T) { h.rt = rt; h.transport(rt) },
-			"health":     func(rt *rapid.T) { h.rt = rt; h.healthCheck(rt) },
-			"toggle":     func(rt *rapid.T) { h.rt = rt; h.toggleHealth(rt) },
-			"switch":     func(rt *rapid.T) { h.rt = rt; h.switchPicker(rt) },
-			"idle":       func(rt *rapid.T) { h.rt = rt; h.idle(rt) },
-			"settle":     func(rt *rapid.T) { h.rt = rt; h.settle(rt) },
-			"call":       func(rt *rapid.T) { h.rt = rt; h.call() },
+			"transport":       func(rt *rapid.T) { h.rt = rt; h.transport(rt) },
+			"transport again": func(rt *rapid.T) { h.rt = rt; h.transport(rt) }, // more often than the rest
+			"exit":            func(rt *rapid.T) { h.rt = rt; h.exit(rt) },
+			"exit again":      func(rt *rapid.T) { h.rt = rt; h.exit(rt) },
+			"bring up":        func(rt *rapid.T) { h.rt = rt; h.bringUp(rt) },
+			"settle again":    func(rt *rapid.T) { h.rt = rt; h.settle(rt) },
+			"health":          func(rt *rapid.T) { h.rt = rt; h.healthCheck(rt) },
+			"toggle":          func(rt *rapid.T) { h.rt = rt; h.toggleHealth(rt) },
+			"switch":          func(rt *rapid.T) { h.rt = rt; h.switchPicker(rt) },
+			"idle":            func(rt *rapid.T) { h.rt = rt; h.idle(rt) },
+			"settle":          func(rt *rapid.T) { h.rt = rt; h.settle(rt) },
+			"call":            func(rt *rapid.T) { h.rt = rt; h.call() },
 			"end a call": func(rt *rapid.T) {
 				if len(h.running) == 0 {
 					rt.Skip("none runs")
