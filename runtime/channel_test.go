@@ -118,6 +118,8 @@ func (emptyBundle) TransportCredentials() credentials.TransportCredentials {
 	return insecure.NewCredentials()
 }
 
+var noContext context.Context // what a caller passes by mistake
+
 func TestOptionErrors(t *testing.T) {
 	target := goresilient.WithTarget("static:///127.0.0.1:1")
 	other := goresilient.ServiceDesc{Name: "other.Service"}
@@ -134,7 +136,7 @@ func TestOptionErrors(t *testing.T) {
 		{"no target", []goresilient.Option{goresilient.WithInsecure()}, []string{"no target is known"}},
 		{"malformed target", []goresilient.Option{goresilient.WithInsecure(), goresilient.WithTarget("static:///127.0.0.1")}, []string{"127.0.0.1"}},
 		{"unregistered scheme", []goresilient.Option{goresilient.WithInsecure(), goresilient.WithTarget("consul:///x")}, []string{`"consul"`}},
-		{"several at once", []goresilient.Option{nil, goresilient.WithPolicy(nil), goresilient.WithContext(nil), goresilient.WithServiceConfig("{")}, []string{"option 2 is nil", "WithPolicy(nil)", "WithContext(nil)", "WithServiceConfig: ", "no credentials"}},
+		{"several at once", []goresilient.Option{nil, goresilient.WithPolicy(nil), goresilient.WithContext(noContext), goresilient.WithServiceConfig("{")}, []string{"option 2 is nil", "WithPolicy(nil)", "WithContext(nil)", "WithServiceConfig: ", "no credentials"}},
 		{"policy out of range", []goresilient.Option{target, goresilient.WithInsecure(), goresilient.WithPolicy(&policy.Service{Dial: &policy.Dial{MinReady: policy.Set(0)}})}, []string{"WithPolicy.dial.min_ready: 0 is out of range"}},
 		{"not carried out", []goresilient.Option{target, goresilient.WithInsecure(), goresilient.WithPolicy(&policy.Service{CircuitBreaker: &policy.CircuitBreaker{}})}, []string{"the circuit breaker is not carried out"}},
 		{"unsafe retry", []goresilient.Option{target, goresilient.WithInsecure(), unaryCallPolicy(&policy.Method{Retry: &policy.Retry{}})}, []string{"UnaryCall.retry: the RPC is not safe to repeat"}},

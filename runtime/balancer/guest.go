@@ -112,7 +112,8 @@ func (g *guest) NewSubConn(addrs []resolver.Address, opts balancer.NewSubConnOpt
 }
 
 // deliver passes on what grpc reports of sc; within calls.
-func (g *guest) deliver(sc balancer.SubConn, addrs []resolver.Address, listener func(balancer.SubConnState), s balancer.SubConnState) {
+func (g *guest) deliver(sc balancer.SubConn, addrs []resolver.Address, listener func(balancer.SubConnState),
+	s balancer.SubConnState) {
 	g.mu.Lock()
 	if g.closed {
 		g.mu.Unlock()

@@ -51,6 +51,9 @@ func ParseServiceConfig(js string) (*ServiceConfig, error) {
 	if err := json.Unmarshal([]byte(js), &sc.rest); err != nil {
 		return nil, fmt.Errorf("service config: %w; write a JSON object", err)
 	}
+	if sc.rest == nil { // null
+		return nil, errors.New("service config: null is no service config; write a JSON object")
+	}
 	var errs []error
 	if err := sc.takeLoadBalancing(); err != nil {
 		errs = append(errs, err)

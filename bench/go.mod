@@ -1,0 +1,20 @@
+module github.com/goresilient/goresilient/bench
+
+go 1.26.0
+
+replace github.com/goresilient/goresilient => ../
+
+tool (
+	github.com/goresilient/goresilient/cmd/protoc-gen-goresilient
+	google.golang.org/grpc/cmd/protoc-gen-go-grpc
+	google.golang.org/protobuf/cmd/protoc-gen-go
+)
+
+require (
+	github.com/goresilient/goresilient v0.0.0 // indirect
+	go.yaml.in/yaml/v3 v3.0.6 // indirect
+	golang.org/x/sys v0.48.0 // indirect
+	google.golang.org/grpc v1.85.0 // indirect
+	google.golang.org/grpc/cmd/protoc-gen-go-grpc v1.6.2 // indirect
+	google.golang.org/protobuf v1.36.12 // indirect
+)
