@@ -95,12 +95,17 @@ func (e *DialError) Unwrap() []error {
 func endpointErrors(list []balancer.EndpointStatus) []EndpointError {
 	out := make([]EndpointError, len(list))
 	for i, s := range list {
-		out[i] = EndpointError{Endpoint: s.Endpoint.ID(), State: s.State, Attempts: s.Attempts, Err: s.LastError}
+		err := s.LastError
+		var at *balancer.EndpointError
+		if errors.As(err, &at) && at.Address == s.Endpoint.ID() {
+			err = at.Err // the address is said already
+		}
+		out[i] = EndpointError{Endpoint: s.Endpoint.ID(), State: s.State, Attempts: s.Attempts, Err: err}
 		switch {
-		case s.LastError == nil && s.State == connectivity.Connecting:
+		case err == nil && s.State == connectivity.Connecting:
 			out[i].Err = ErrNoAnswer
-		case errors.Is(s.LastError, net.ErrClosed): // grpc closes a connection whose server does not speak in time
-			out[i].Err = fmt.Errorf("%w: %w", ErrNoAnswer, s.LastError)
+		case errors.Is(err, net.ErrClosed): // grpc closes a connection whose server does not speak in time
+			out[i].Err = fmt.Errorf("%w: %w", ErrNoAnswer, err)
 		}
 	}
 	return out
@@ -162,6 +167,8 @@ func remedy(err error) string {
 		return "; the server seems to want TLS: pass WithTLS instead of WithInsecure"
 	case isRemoteAlert(err):
 		return "; the server refused the TLS handshake: does it ask for a client certificate?"
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return "; nothing listens there: is the server up, and the port right?"
 	case errors.Is(err, io.EOF):
 		return "; the server closed the connection before it spoke HTTP/2: does it want TLS?"
 	case errors.Is(err, ErrNoAnswer), errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):

@@ -1,0 +1,80 @@
+package bench_test
+
+import (
+	"context"
+	"testing"
+
+	"google.golang.org/grpc"
+
+	plainv1 "github.com/goresilient/goresilient/bench/proto/acme/plain/v1"
+	goresilient "github.com/goresilient/goresilient/runtime"
+)
+
+// callPathBatch is about a millisecond of calls without a network.
+const callPathBatch = 5000
+
+// noNetwork is a connection that does what grpc does to the context of each call, and nothing else.
+type noNetwork struct{}
+
+// Invoke implements [grpc.ClientConnInterface].
+func (noNetwork) Invoke(ctx context.Context, _ string, _, _ any, _ ...grpc.CallOption) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	return ctx.Err()
+}
+
+// NewStream implements [grpc.ClientConnInterface].
+func (noNetwork) NewStream(context.Context, *grpc.StreamDesc, string, ...grpc.CallOption) (grpc.ClientStream, error) {
+	return nil, context.Canceled
+}
+
+// callPathCase is a pair of clients over noNetwork.
+type callPathCase struct {
+	name       string
+	contenders func(tb testing.TB) []contender
+}
+
+// bystander is a context that somebody may cancel, as the context of a server's handler is.
+func bystander(tb testing.TB) context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	tb.Cleanup(cancel)
+	return ctx
+}
+
+func nothingConfigured(ctx context.Context, tb testing.TB) []contender {
+	return []contender{
+		caller(ctx, "ours", newPlain(tb, goresilient.WithConn(noNetwork{})), plainRequest()),
+		caller(ctx, "grpc", plainv1.NewPlainServiceClient(noNetwork{}), plainRequest()),
+	}
+}
+
+func totalDeadline(ctx context.Context, tb testing.TB) []contender {
+	return []contender{
+		caller(ctx, "ours", newPlain(tb, goresilient.WithConn(noNetwork{}), deadlinePolicy()), plainRequest()),
+		callerByHand(ctx, "grpc", plainv1.NewPlainServiceClient(noNetwork{}), plainRequest()),
+	}
+}
+
+var callPathCases = []callPathCase{
+	{"nothing configured/background", func(tb testing.TB) []contender { return nothingConfigured(context.Background(), tb) }},
+	{"nothing configured/cancellable", func(tb testing.TB) []contender { return nothingConfigured(bystander(tb), tb) }},
+	{"deadline/background", func(tb testing.TB) []contender { return totalDeadline(context.Background(), tb) }},
+	{"deadline/cancellable", func(tb testing.TB) []contender { return totalDeadline(bystander(tb), tb) }},
+}
+
+// BenchmarkCallPath is what a client does for a call when there is no network, beside the plain generated client. With a
+// deadline, the plain client's caller uses context.WithTimeout.
+func BenchmarkCallPath(b *testing.B) {
+	for _, c := range callPathCases {
+		b.Run(c.name, func(b *testing.B) {
+			contenders := c.contenders(b)
+			objects, bytes := allocations(b, contenders[0])
+			peerObjects, peerBytes := allocations(b, contenders[1])
+			contest := newContest(b, callPathBatch, 1, contenders...)
+			contest.bench(b)
+			b.ReportMetric(contest.added(0), "added-ns/op")
+			b.ReportMetric(objects-peerObjects, "added-allocs/op")
+			b.ReportMetric(bytes-peerBytes, "added-B/op")
+		})
+	}
+}

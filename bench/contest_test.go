@@ -1,0 +1,153 @@
+package bench_test
+
+import (
+	"runtime"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+)
+
+// contender is one side of a comparison.
+type contender struct {
+	name string // of its metrics, e.g., "grpc"
+	call func() error
+}
+
+// contest times contenders in turns, in short batches: whatever slows the machine slows each of them as much. The first
+// contender is ours, the second its peer.
+type contest struct {
+	contenders []contender
+	batch      int // calls of one contender before the next one's turn
+	inFlight   int // goroutines that share a batch
+
+	rounds [][]float64 // by contender: the nanoseconds of a call, one for each round
+}
+
+// newContest makes one batch of each contender's calls, which are not counted: it fills pools and caches.
+func newContest(tb testing.TB, batch, inFlight int, contenders ...contender) *contest {
+	c := &contest{contenders: contenders, batch: batch, inFlight: inFlight, rounds: make([][]float64, len(contenders))}
+	c.round(tb)
+	for i := range c.rounds {
+		c.rounds[i] = nil
+	}
+	return c
+}
+
+// round gives each contender two batches, in an order that reads the same backwards, so that a machine that slows down
+// steadily is no advantage to anybody. The order begins with another contender in each round.
+func (c *contest) round(tb testing.TB) {
+	n := len(c.contenders)
+	took := make([]time.Duration, n)
+	first := len(c.rounds[0])
+	for turn := range 2 * n {
+		i := (first + min(turn, 2*n-1-turn)) % n
+		d, err := c.run(c.contenders[i].call)
+		if err != nil {
+			tb.Fatalf("%s: %v", c.contenders[i].name, err)
+		}
+		took[i] += d
+	}
+	for i, d := range took {
+		c.rounds[i] = append(c.rounds[i], float64(d)/float64(2*c.batch))
+	}
+}
+
+// run makes one batch of calls and returns how long it took.
+func (c *contest) run(call func() error) (time.Duration, error) {
+	if c.inFlight == 1 {
+		start := time.Now()
+		for range c.batch {
+			if err := call(); err != nil {
+				return 0, err
+			}
+		}
+		return time.Since(start), nil
+	}
+	var callers sync.WaitGroup
+	errs := make([]error, c.inFlight)
+	start := time.Now()
+	for i := range c.inFlight {
+		callers.Go(func() {
+			for range c.batch / c.inFlight {
+				if err := call(); err != nil {
+					errs[i] = err
+					return
+				}
+			}
+		})
+	}
+	callers.Wait()
+	took := time.Since(start)
+	for _, err := range errs {
+		if err != nil {
+			return 0, err
+		}
+	}
+	return took, nil
+}
+
+// nanoseconds returns the median time of contender i's calls.
+func (c *contest) nanoseconds(i int) float64 { return median(c.rounds[i]) }
+
+// ratio returns the median, over the rounds, of contender i's time over the peer's.
+func (c *contest) ratio(i int) float64 {
+	return c.paired(func(ns, peer float64) float64 { return ns / peer }, i)
+}
+
+// added returns the median, over the rounds, of the nanoseconds that contender i takes beyond the peer.
+func (c *contest) added(i int) float64 {
+	return c.paired(func(ns, peer float64) float64 { return ns - peer }, i)
+}
+
+func (c *contest) paired(f func(ns, peer float64) float64, i int) float64 {
+	values := make([]float64, len(c.rounds[i]))
+	for r, ns := range c.rounds[i] {
+		values[r] = f(ns, c.rounds[1][r])
+	}
+	return median(values)
+}
+
+// bench runs rounds for as long as the benchmark wants and reports each contender's time, in place of the time of a round.
+func (c *contest) bench(b *testing.B) {
+	for b.Loop() {
+		c.round(b)
+	}
+	b.ReportMetric(0, "ns/op")
+	for i, s := range c.contenders {
+		b.ReportMetric(c.nanoseconds(i), s.name+"-ns/op")
+	}
+	b.ReportMetric(c.ratio(0), "ratio")
+	for i, s := range c.contenders[2:] {
+		b.ReportMetric(c.ratio(i+2), s.name+"-ratio")
+	}
+}
+
+func median(values []float64) float64 {
+	sorted := slices.Sorted(slices.Values(values))
+	n := len(sorted)
+	if n == 0 {
+		return 0
+	}
+	return (sorted[(n-1)/2] + sorted[n/2]) / 2
+}
+
+// allocations returns how many objects and bytes a call allocates, on average over many.
+func allocations(tb testing.TB, s contender) (objects, bytes float64) {
+	const calls = 1000
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	for range 10 {
+		if err := s.call(); err != nil {
+			tb.Fatalf("%s: %v", s.name, err)
+		}
+	}
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	for range calls {
+		if err := s.call(); err != nil {
+			tb.Fatalf("%s: %v", s.name, err)
+		}
+	}
+	runtime.ReadMemStats(&after)
+	return float64(after.Mallocs-before.Mallocs) / calls, float64(after.TotalAlloc-before.TotalAlloc) / calls
+}
