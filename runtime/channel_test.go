@@ -3,6 +3,8 @@ package goresilient_test
 import (
 	"context"
 	"errors"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -250,5 +252,29 @@ func TestEnvironmentBeatsEverything(t *testing.T) {
 	}
 	if got := s.Origins["target"].Level; got != policy.LevelEnvironment {
 		t.Fatalf("origin of the target = %v", got)
+	}
+}
+
+func TestEnvironmentThatIsWrong(t *testing.T) {
+	tests := []struct{ name, text, want string }{
+		{"no file", "", "name a readable policy document"},
+		{"traits", "version: goresilient.v1\nservices:\n  a.B:\n    traits:\n      C: {idempotent_because: so}\n", "override.yaml:5:7: services.a.B.traits.C: an override cannot change the traits"},
+		{"unsafe", "version: goresilient.v1\nservices:\n  grpc.testing.TestService:\n    methods:\n      UnaryCall: {retry: {}}\n", "UnaryCall.retry: the RPC is not safe to repeat"},
+		{"unknown RPC", "version: goresilient.v1\nservices:\n  grpc.testing.TestService:\n    methods:\n      Nothing: {}\n", `has no RPC "Nothing"`},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			file := filepath.Join(t.TempDir(), "override.yaml")
+			if tt.text != "" {
+				if err := os.WriteFile(file, []byte(tt.text), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			t.Setenv("GORESILIENT_POLICY_FILE", file)
+			_, err := goresilient.NewClient(&testService, insecureAt("127.0.0.1:1"))
+			if err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Fatalf("error = %v, want it to say %q", err, tt.want)
+			}
+		})
 	}
 }

@@ -60,5 +60,8 @@ func (e environment) document(name, service string, s *Settings) []policy.Layer 
 		s.fail("%s: %w", EnvPolicyFile, err)
 		return nil
 	}
+	if err := doc.CheckOverride().Err(); err != nil {
+		s.fail("%s: %w", EnvPolicyFile, err)
+	}
 	return doc.Layers(service, policy.LevelEnvironment)
 }

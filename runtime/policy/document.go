@@ -1,6 +1,10 @@
 package policy
 
-import "strings"
+import (
+	"maps"
+	"slices"
+	"strings"
+)
 
 // DocumentVersion is the value of a document's version field.
 const DocumentVersion = "goresilient.v1"
@@ -76,4 +80,16 @@ func parent(path string) string {
 		return ""
 	}
 	return path[:i]
+}
+
+// CheckOverride reports what may stand in the generator's document and not in an override: traits, which are facts that the
+// schema's author alone can state.
+func (d *Document) CheckOverride() Problems {
+	var ps Problems
+	for _, service := range slices.Sorted(maps.Keys(d.Services)) {
+		for _, method := range slices.Sorted(maps.Keys(d.Services[service].Traits)) {
+			ps.add("services."+service+".traits."+method, "an override cannot change the traits of an RPC, which are compiled in; remove them")
+		}
+	}
+	return d.At("", ps)
 }

@@ -23,8 +23,13 @@ const (
 const (
 	writers = 4
 	// between is how many writes etcd acknowledges before it is stopped.
-	between = 200
+	between = 500
 )
+
+// moved tells whether there have been enough writes since a moment, and another watch.
+func (since counts) moved(c counts) bool {
+	return c.acknowledged >= since.acknowledged+between && c.watches > since.watches
+}
 
 // TestRestarts stops and starts etcd under the clients of two services, over one channel, while writers write and a watcher
 // watches. Every write that etcd has acknowledged is there in the end, and the watcher has seen each revision once, in order.
@@ -36,17 +41,19 @@ func TestRestarts(t *testing.T) {
 	kv := newClient(t, ch, etcdserverpbresilient.NewKVResilientClient)
 	load := startLoad(t, ctx, kv, newClient(t, ch, etcdserverpbresilient.NewWatchResilientClient))
 
-	for i, stop := range []func(){s.crash, s.shutdown, s.crash} {
-		before := load.progress.await(t, ctx, "writes and a watch", load.moved(counts{watches: i}))
+	var since counts
+	for _, stop := range []func(){s.crash, s.drain, s.crash, s.drain, s.crash} {
+		load.progress.await(t, ctx, "writes and a watch", since.moved)
 		stop()
-		// Each writer waits for a connection, and not for ever.
+		without, _ := load.progress.now()
 		load.progress.await(t, ctx, "writers without etcd to time out", func(c counts) bool {
-			return c.timedOut >= before.timedOut+writers
+			return c.timedOut >= without.timedOut+writers
 		})
+		s.crash() // what a drain has left
+		since, _ = load.progress.now()
 		s.start(t)
-		after, _ := load.progress.now()
-		load.progress.await(t, ctx, "writes and another watch", load.moved(counts{acknowledged: after.acknowledged, watches: i + 1}))
 	}
+	load.progress.await(t, ctx, "writes and a watch", since.moved)
 	written := load.stopWriting(t)
 	stored, revision := read(t, ctx, kv)
 	load.progress.await(t, ctx, "the watcher to have seen everything", func(c counts) bool { return c.seen >= revision })
@@ -103,13 +110,6 @@ func startLoad(t *testing.T, ctx context.Context, kv *etcdserverpbresilient.KVRe
 		l.watching.Wait()
 	})
 	return l
-}
-
-// moved tells whether there have been enough writes since a moment, and another watch.
-func (l *load) moved(since counts) func(counts) bool {
-	return func(c counts) bool {
-		return c.acknowledged >= since.acknowledged+between && c.watches > since.watches
-	}
 }
 
 // stopWriting returns the acknowledged writes: all that were begun, since each is repeated until it is.

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/url"
+	"sync"
 	"testing"
 	"time"
 
@@ -18,6 +19,7 @@ type server struct {
 	forClients, forPeer url.URL
 	etcd                *embed.Etcd  // nil while stopped
 	grpc                *grpc.Server // the one within etcd
+	draining            sync.WaitGroup
 }
 
 // startServer starts an etcd that runs until the test ends.
@@ -25,11 +27,7 @@ func startServer(t *testing.T) *server {
 	t.Helper()
 	s := &server{dir: t.TempDir(), forClients: loopback(t), forPeer: loopback(t)}
 	s.start(t)
-	t.Cleanup(func() {
-		if s.etcd != nil {
-			s.crash()
-		}
-	})
+	t.Cleanup(s.crash)
 	return s
 }
 
@@ -70,17 +68,18 @@ func (s *server) start(t *testing.T) {
 	}
 }
 
-// shutdown ends etcd as an operator does: it takes no new calls and lets those under way finish. Watches do not, and are
-// cut off when etcd has waited for 5 s.
-func (s *server) shutdown() {
+// drain makes etcd take no new calls and no new connections. Calls under way go on, watches among them; crash ends those.
+func (s *server) drain() { s.draining.Go(s.grpc.GracefulStop) }
+
+// crash ends etcd in the midst of its calls. It does nothing to an etcd that is stopped.
+func (s *server) crash() {
+	if s.etcd == nil {
+		return
+	}
+	s.grpc.Stop()
+	s.draining.Wait()
 	s.etcd.Close()
 	s.etcd = nil
-}
-
-// crash ends etcd in the midst of its calls.
-func (s *server) crash() {
-	s.grpc.Stop()
-	s.shutdown()
 }
 
 // loopback returns an address that nobody listens at. Nobody is given its port while etcd is stopped, either: it lies below
