@@ -45,7 +45,9 @@ func callerByHand[Req, Res any](ctx context.Context, name string, client getter[
 func plainRequest() *plainv1.GetItemRequest         { return &plainv1.GetItemRequest{ItemId: "42"} }
 func inventoryRequest() *inventoryv1.GetItemRequest { return &inventoryv1.GetItemRequest{ItemId: "42"} }
 
-type plainServer struct{ plainv1.UnimplementedPlainServiceServer }
+type plainServer struct {
+	plainv1.UnimplementedPlainServiceServer
+}
 
 func (plainServer) GetItem(_ context.Context, in *plainv1.GetItemRequest) (*plainv1.GetItemResponse, error) {
 	return &plainv1.GetItemResponse{ItemId: in.GetItemId(), InStock: 7, Server: "memory"}, nil
@@ -81,7 +83,9 @@ func newNetwork(tb testing.TB) *network {
 	return n
 }
 
-func (n *network) dial(ctx context.Context, _ string) (net.Conn, error) { return n.listener.DialContext(ctx) }
+func (n *network) dial(ctx context.Context, _ string) (net.Conn, error) {
+	return n.listener.DialContext(ctx)
+}
 
 // plain returns a connection as grpc makes it by itself.
 func (n *network) plain(tb testing.TB) *grpc.ClientConn {

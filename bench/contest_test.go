@@ -1,6 +1,7 @@
 package bench_test
 
 import (
+	"math"
 	"runtime"
 	"slices"
 	"sync"
@@ -118,9 +119,25 @@ func (c *contest) bench(b *testing.B) {
 		b.ReportMetric(c.nanoseconds(i), s.name+"-ns/op")
 	}
 	b.ReportMetric(c.ratio(0), "ratio")
+	low, high := c.interval(0)
+	b.ReportMetric(low, "ratio-low")
+	b.ReportMetric(high, "ratio-high")
 	for i, s := range c.contenders[2:] {
 		b.ReportMetric(c.ratio(i+2), s.name+"-ratio")
 	}
+}
+
+// interval returns the bounds between which the true median of contender i's ratio lies with 95 % confidence, whatever the
+// distribution of the noise: two order statistics (Conover, Practical Nonparametric Statistics, 3.2).
+func (c *contest) interval(i int) (low, high float64) {
+	values := make([]float64, len(c.rounds[i]))
+	for r, ns := range c.rounds[i] {
+		values[r] = ns / c.rounds[1][r]
+	}
+	slices.Sort(values)
+	n := float64(len(values))
+	half := 1.96 * math.Sqrt(n) / 2
+	return values[max(int(n/2-half), 0)], values[min(int(math.Ceil(n/2+half)), len(values)-1)]
 }
 
 func median(values []float64) float64 {

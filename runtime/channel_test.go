@@ -186,8 +186,9 @@ func TestOptionsOfTwoGivenTheLaterWins(t *testing.T) {
 func TestServiceConfigBecomesPolicy(t *testing.T) {
 	address := serve(t, &testServer{})
 	r := manual.NewBuilderWithScheme("configured")
+	built := make(chan resolver.ClientConn, 1)
+	r.BuildCallback = func(_ resolver.Target, cc resolver.ClientConn, _ resolver.BuildOptions) { built <- cc }
 	var conn resolver.ClientConn
-	r.BuildCallback = func(_ resolver.Target, cc resolver.ClientConn, _ resolver.BuildOptions) { conn = cc }
 	state := func(js string) resolver.State {
 		return resolver.State{Addresses: []resolver.Address{{Addr: address}}, ServiceConfig: conn.ParseServiceConfig(js)}
 	}
@@ -200,11 +201,9 @@ func TestServiceConfigBecomesPolicy(t *testing.T) {
 		t.Fatalf("before the resolver's config: %v, %v", timeout(0), timeout(1))
 	}
 
-	// Calls connect the channel, which builds the resolver.
+	// Waiting connects the channel, which builds the resolver.
 	go func() { _ = c.WaitReady(t.Context()) }()
-	for conn == nil {
-		time.Sleep(time.Millisecond)
-	}
+	conn = <-built
 	r.UpdateState(state(`{"loadBalancingConfig":[{"least_request_experimental":{"choiceCount":4}}],
 		"methodConfig":[{"name":[{"service":"grpc.testing.TestService"}],"timeout":"1.5s"}]}`))
 	if err := c.WaitReady(t.Context()); err != nil {

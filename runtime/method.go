@@ -26,9 +26,9 @@ type method struct {
 
 // plan is the policy of an RPC, compiled. It is immutable.
 type plan struct {
-	// total is the deadline of the call, 0 for none; field is where it stands.
-	total time.Duration
-	field string
+	// total is the deadline of the call, 0 for none; struck is the error if that is what ends a call.
+	total  time.Duration
+	struck *DeadlineError
 	// options go before those of the caller, which win. Its capacity is its length: it is shared by all calls.
 	options []grpc.CallOption
 
@@ -41,13 +41,16 @@ type plan struct {
 func (m *method) compile(layers policy.Stack) {
 	effective, origins, withheld := layers.Method(m.name, m.rpc)
 	p := &plan{effective: policy.Complete(effective), origins: origins, withheld: withheld}
+	field := "timeout.total"
 	if m.rpc.Streaming() {
+		field = "stream_timeout.total"
 		if t := effective.StreamTimeout; t != nil {
-			p.total, p.field = policy.Value(t.Total), "stream_timeout.total"
+			p.total = policy.Value(t.Total)
 		}
 	} else if t := effective.Timeout; t != nil {
-		p.total, p.field = policy.Value(t.Total), "timeout.total"
+		p.total = policy.Value(t.Total)
 	}
+	p.struck = &DeadlineError{Method: m.fullName, Timeout: p.total, Field: field}
 	p.options = callOptions(effective, m.name != "")
 	m.plan.Store(p)
 }
@@ -85,28 +88,28 @@ func (p *plan) with(callers []grpc.CallOption) []grpc.CallOption {
 	return append(append(all, p.options...), callers...)
 }
 
-// bound returns the deadline that a call gets, and the field that set it: the caller's CallTimeout, or the policy's.
-func (p *plan) bound(callers []grpc.CallOption) (time.Duration, string) {
-	total, field := p.total, p.field
+// limit puts a call under its deadline: that of the caller's CallTimeout, or the policy's. It returns nil, and the call runs
+// under ctx, if there is none or if the context's is earlier. The error is the call's if the deadline strikes.
+func (p *plan) limit(ctx context.Context, fullName string, callers []grpc.CallOption) (*deadline.Context, *DeadlineError) {
+	total, struck := p.total, p.struck
 	for _, o := range callers {
 		if t, ok := o.(callTimeout); ok {
-			total, field = t.timeout, "CallTimeout"
+			total, struck = t.timeout, nil
 		}
 	}
-	return total, field
-}
-
-// limit puts the call under its deadline. It returns nil, and the call runs under ctx, if there is none or if the caller's
-// is earlier.
-func (m *method) limit(ctx context.Context, fullName string, total time.Duration, field string) (*deadline.Context, *DeadlineError) {
 	if total <= 0 {
 		return nil, nil
 	}
 	if d, ok := ctx.Deadline(); ok && time.Until(d) <= total {
 		return nil, nil
 	}
-	cause := &DeadlineError{Method: fullName, Timeout: total, Field: field}
-	return deadline.New(ctx, total, cause), cause
+	switch {
+	case struck == nil:
+		struck = &DeadlineError{Method: fullName, Timeout: total, Field: "CallTimeout"}
+	case struck.Method != fullName: // an RPC of another service
+		struck = &DeadlineError{Method: fullName, Timeout: total, Field: struck.Field}
+	}
+	return deadline.New(ctx, total, struck), struck
 }
 
 // told returns err, naming the policy's deadline if that is what ended the call.

@@ -29,8 +29,7 @@ func (m *method) openGoverned(ctx context.Context, desc *grpc.StreamDesc, _ *grp
 		return nil, ErrClosed
 	}
 	p := m.plan.Load()
-	total, field := p.bound(opts)
-	limited, cause := m.limit(ctx, fullName, total, field)
+	limited, cause := p.limit(ctx, fullName, opts)
 	if limited != nil {
 		ctx = limited
 	}

@@ -48,8 +48,7 @@ func (m *method) call(ctx context.Context, fullName string, in, out any, opts []
 // governed is the call within the interceptors: policy applies from here on. It is a [grpc.UnaryInvoker].
 func (m *method) governed(ctx context.Context, fullName string, in, out any, _ *grpc.ClientConn, opts ...grpc.CallOption) error {
 	p := m.plan.Load()
-	total, field := p.bound(opts)
-	limited, cause := m.limit(ctx, fullName, total, field)
+	limited, cause := p.limit(ctx, fullName, opts)
 	if limited == nil {
 		return m.client.attempt(ctx, fullName, in, out, p.with(opts))
 	}

@@ -133,3 +133,22 @@ func shuffled(req *pluginpb.CodeGeneratorRequest) *pluginpb.CodeGeneratorRequest
 	r.Shuffle(len(out.ProtoFile), func(i, j int) { out.ProtoFile[i], out.ProtoFile[j] = out.ProtoFile[j], out.ProtoFile[i] })
 	return out
 }
+
+// TestExampleIsCurrent holds the example's client against what the generator makes of its proto.
+func TestExampleIsCurrent(t *testing.T) {
+	const root = "../../example/proto"
+	req := compile(t, fromDisk(t, root, "acme/inventory/v1"), "paths=source_relative", "acme/inventory/v1/inventory.proto")
+	got, problem := respond(req, generator.Environment{})
+	if problem != "" {
+		t.Fatal(problem)
+	}
+	for name, content := range got {
+		stored, err := os.ReadFile(filepath.Join(root, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if string(stored) != content {
+			t.Errorf("%s is not current; run make generate", name)
+		}
+	}
+}

@@ -2,6 +2,7 @@ package etcd_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -34,12 +35,12 @@ func (since counts) moved(c counts) bool {
 // TestRestarts stops and starts etcd under the clients of two services, over one channel, while writers write and a watcher
 // watches. Every write that etcd has acknowledged is there in the end, and the watcher has seen each revision once, in order.
 func TestRestarts(t *testing.T) {
-	ctx, cancel := context.WithTimeoutCause(t.Context(), 2*time.Minute, fmt.Errorf("the test takes too long"))
-	defer cancel()
+	ctx, fail := context.WithCancelCause(t.Context())
+	defer time.AfterFunc(2*time.Minute, func() { fail(errors.New("the test takes too long")) }).Stop()
 	s := startServer(t)
 	ch := newChannel(t, s)
 	kv := newClient(t, ch, etcdserverpbresilient.NewKVResilientClient)
-	load := startLoad(t, ctx, kv, newClient(t, ch, etcdserverpbresilient.NewWatchResilientClient))
+	load := startLoad(t, ctx, fail, kv, newClient(t, ch, etcdserverpbresilient.NewWatchResilientClient))
 
 	var since counts
 	for _, stop := range []func(){s.crash, s.drain, s.crash, s.drain, s.crash} {
@@ -84,15 +85,16 @@ type load struct {
 	cancel   context.CancelFunc // of the watcher
 }
 
-func startLoad(t *testing.T, ctx context.Context, kv *etcdserverpbresilient.KVResilientClient,
-	watch *etcdserverpbresilient.WatchResilientClient,
+// startLoad begins to write and to watch until the test ends. It calls fail with an error that must not be.
+func startLoad(t *testing.T, ctx context.Context, fail context.CancelCauseFunc,
+	kv *etcdserverpbresilient.KVResilientClient, watch *etcdserverpbresilient.WatchResilientClient,
 ) *load {
 	l := &load{progress: newProgress()}
 	ctx, l.cancel = context.WithCancel(ctx)
 	l.watcher = &watcher{client: watch, progress: l.progress}
 	l.watching.Go(func() {
 		if err := l.watcher.run(ctx); err != nil {
-			t.Error(err)
+			fail(err)
 		}
 	})
 	for i := range writers {
@@ -100,7 +102,7 @@ func startLoad(t *testing.T, ctx context.Context, kv *etcdserverpbresilient.KVRe
 		l.writers = append(l.writers, w)
 		l.writing.Go(func() {
 			if err := w.run(ctx, &l.stopped); err != nil {
-				t.Error(err)
+				fail(err)
 			}
 		})
 	}

@@ -1,6 +1,6 @@
 package etcd_test
 
-import (
+import ("google.golang.org/grpc"
 	"context"
 	"errors"
 	"fmt"
@@ -50,7 +50,7 @@ func (w *writer) run(ctx context.Context, stopped *atomic.Bool) error {
 func (w *writer) put(ctx context.Context, put *write) error {
 	in := &pb.PutRequest{Key: []byte(put.key), Value: []byte(put.value)}
 	for {
-		out, err := w.client.Put(ctx, in, goresilient.CallTimeout(attemptTimeout))
+		out, err := w.client.Put(ctx, in, goresilient.CallTimeout(attemptTimeout), grpc.WaitForReady(false))
 		var deadline *goresilient.DeadlineError
 		switch {
 		case err == nil:

@@ -22,17 +22,16 @@ type Context struct {
 	unlink   func() bool // from the parent; nil if it never ends
 
 	mu     sync.Mutex
-	err    error // set once, before done is closed
-	reason error // what Cause reports
-	first  *afterFunc
-	more   map[*afterFunc]struct{}
+	err    error  // set once, before done is closed
+	reason error  // what Cause reports
+	first  func() // registered with AfterFunc under the number turn; nil if none is
+	turn   uint
+	more   map[*func()]struct{} // registered while first was taken
 
 	// frozen carries reason for context.Cause, which finds a cancelled context of the standard library through Value. Made
 	// when first asked for after the end.
 	frozen atomic.Pointer[context.Context]
 }
-
-type afterFunc struct{ f func() }
 
 // New returns a Context that ends after timeout with the cause given. The caller must Release it. The deadline must be
 // earlier than that of parent, or the context would promise more time than there is.
@@ -80,10 +79,10 @@ func (c *Context) end(err, reason error) {
 		unlink()
 	}
 	if first != nil {
-		first.f()
+		first()
 	}
-	for a := range more {
-		a.f()
+	for f := range more {
+		(*f)()
 	}
 }
 
@@ -132,32 +131,45 @@ func (c *Context) frozenContext() context.Context {
 // AfterFunc calls f once the context has ended; stop prevents that and tells whether it did. The context package looks for
 // this method before it starts a goroutine for a derived context.
 func (c *Context) AfterFunc(f func()) (stop func() bool) {
-	a := &afterFunc{f}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	switch {
-	case c.err != nil:
+	if c.err != nil {
 		go f() // the context package holds a lock that f needs
-	case c.first == nil:
-		c.first = a
-	default:
-		if c.more == nil {
-			c.more = make(map[*afterFunc]struct{})
-		}
-		c.more[a] = struct{}{}
+		return func() bool { return false }
 	}
-	return func() bool { return c.forget(a) }
+	if c.first == nil { // grpc's, and as a rule the only one
+		c.first = f
+		c.turn++
+		turn := c.turn
+		return func() bool { return c.forgetFirst(turn) }
+	}
+	return c.register(f)
 }
 
-func (c *Context) forget(a *afterFunc) bool {
+// register is apart from AfterFunc so that its f alone moves to the heap.
+func (c *Context) register(f func()) (stop func() bool) {
+	if c.more == nil {
+		c.more = make(map[*func()]struct{})
+	}
+	c.more[&f] = struct{}{}
+	return func() bool { return c.forget(&f) }
+}
+
+func (c *Context) forgetFirst(turn uint) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.first == a {
-		c.first = nil
-		return true
+	if c.first == nil || c.turn != turn {
+		return false
 	}
-	_, ok := c.more[a]
-	delete(c.more, a)
+	c.first = nil
+	return true
+}
+
+func (c *Context) forget(f *func()) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	_, ok := c.more[f]
+	delete(c.more, f)
 	return ok
 }
 
