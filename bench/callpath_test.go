@@ -70,7 +70,7 @@ func BenchmarkCallPath(b *testing.B) {
 			contenders := c.contenders(b)
 			objects, bytes := allocations(b, contenders[0])
 			peerObjects, peerBytes := allocations(b, contenders[1])
-			contest := newContest(b, callPathBatch, 1, contenders...)
+			contest := newContest(b, 1, callPathBatch, contenders...)
 			contest.bench(b)
 			b.ReportMetric(contest.added(0), "added-ns/op")
 			b.ReportMetric(objects-peerObjects, "added-allocs/op")

@@ -19,15 +19,15 @@ type contender struct {
 // contender is ours, the second its peer.
 type contest struct {
 	contenders []contender
-	batch      int // calls of one contender before the next one's turn
-	inFlight   int // goroutines that share a batch
+	inFlight   int // goroutines that call at the same time
+	batch      int // calls of each of them before the next contender's turn
 
 	rounds [][]float64 // by contender: the nanoseconds of a call, one for each round
 }
 
 // newContest makes one batch of each contender's calls, which are not counted: it fills pools and caches.
-func newContest(tb testing.TB, batch, inFlight int, contenders ...contender) *contest {
-	c := &contest{contenders: contenders, batch: batch, inFlight: inFlight, rounds: make([][]float64, len(contenders))}
+func newContest(tb testing.TB, inFlight, batch int, contenders ...contender) *contest {
+	c := &contest{contenders: contenders, inFlight: inFlight, batch: batch, rounds: make([][]float64, len(contenders))}
 	c.round(tb)
 	for i := range c.rounds {
 		c.rounds[i] = nil
@@ -50,7 +50,7 @@ func (c *contest) round(tb testing.TB) {
 		took[i] += d
 	}
 	for i, d := range took {
-		c.rounds[i] = append(c.rounds[i], float64(d)/float64(2*c.batch))
+		c.rounds[i] = append(c.rounds[i], float64(d)/float64(2*c.batch*c.inFlight))
 	}
 }
 
@@ -70,7 +70,7 @@ func (c *contest) run(call func() error) (time.Duration, error) {
 	start := time.Now()
 	for i := range c.inFlight {
 		callers.Go(func() {
-			for range c.batch / c.inFlight {
+			for range c.batch {
 				if err := call(); err != nil {
 					errs[i] = err
 					return

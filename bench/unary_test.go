@@ -11,7 +11,7 @@ import (
 )
 
 // unaryBatch is a few milliseconds of calls in memory.
-const unaryBatch = 640
+const unaryBatch = 16
 
 // unaryCase is a pair of clients that do the same work. A second plain connection is the control: its ratio to the first
 // one would be 1 on a machine without noise.
@@ -47,7 +47,7 @@ func BenchmarkUnary(b *testing.B) {
 	for _, c := range unaryCases {
 		for _, inFlight := range []int{1, 16} {
 			b.Run(fmt.Sprintf("%s/in flight=%d", c.name, inFlight), func(b *testing.B) {
-				newContest(b, unaryBatch, inFlight, c.contenders(b, newNetwork(b))...).bench(b)
+				newContest(b, inFlight, unaryBatch, c.contenders(b, newNetwork(b))...).bench(b)
 			})
 		}
 	}

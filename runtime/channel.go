@@ -3,8 +3,6 @@ package goresilient
 import (
 	"cmp"
 	"context"
-	"errors"
-	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -25,16 +23,12 @@ type Channel struct {
 	state    *balancer.Channel // outlives grpc's balancer, which an idle channel loses
 
 	// mu guards what follows. It is held while options of a client are taken over, never during a call or a wait.
-	mu       sync.Mutex
-	layers   []policy.Layer // of the channel's own options and of its clients; lowest level first
-	explicit policy.Origins // fields that the channel's own options set, which no client changes
-	// explicitArm tells that they name a load balancing policy.
-	explicitArm bool
-	adopted     policy.Origins // fields that a client brought
-	clients     map[*Client]struct{}
-	config      *discovery.ServiceConfig // in force
-	policy      *policy.Service          // in force, complete
-	origins     policy.Origins           // of policy
+	mu      sync.Mutex
+	shared  sharedPolicy
+	clients map[*Client]struct{}
+	config  *discovery.ServiceConfig // in force
+	policy  *policy.Service          // in force, complete
+	origins policy.Origins           // of policy
 	transport
 	closed chan struct{} // closed by Close
 	isDown bool
@@ -81,8 +75,7 @@ func newChannel(s *Settings, layers []policy.Layer) *Channel {
 	s.checkCredentials()
 	ch := &Channel{
 		settings: s,
-		layers:   channelLayers(layers),
-		adopted:  make(policy.Origins),
+		shared:   sharedPolicy{own: channelLayers(layers)},
 		clients:  make(map[*Client]struct{}),
 		config:   s.serviceConfig,
 		closed:   make(chan struct{}),
@@ -91,33 +84,11 @@ func newChannel(s *Settings, layers []policy.Layer) *Channel {
 		ch.config, _ = discovery.ParseServiceConfig("")
 		s.serviceConfig = ch.config
 	}
-	merged, origins := policy.Stack(ch.layers).Service()
-	ch.explicit, ch.explicitArm = origins, merged.LoadBalancing.Arm() != ""
+	merged, origins := ch.shared.stack(ch.config).Service()
 	s.checkUnsupported(merged)
 	ch.policy, ch.origins = policy.Complete(merged), origins
 	ch.state = balancer.NewChannel(ch.balancerConfig(), balancer.Options{})
 	return ch
-}
-
-// channelLayers keeps of each layer what belongs to a channel.
-func channelLayers(layers []policy.Layer) []policy.Layer {
-	var out []policy.Layer
-	for _, l := range layers {
-		if l.Service == nil {
-			continue
-		}
-		l.Service = &policy.Service{
-			Target:           l.Service.Target,
-			LoadBalancing:    l.Service.LoadBalancing,
-			OutlierDetection: l.Service.OutlierDetection,
-			HealthCheck:      l.Service.HealthCheck,
-			Discovery:        l.Service.Discovery,
-			Connection:       l.Service.Connection,
-		}
-		l.Methods, l.MethodLines = nil, nil
-		out = append(out, l)
-	}
-	return out
 }
 
 // adopt takes over what the layers of a client say of the channel, and starts the transport.
@@ -135,26 +106,21 @@ func (ch *Channel) adoptLocked(c *Client, layers []policy.Layer) error {
 	if ch.isDown {
 		return ErrClosed
 	}
-	theirs := channelLayers(layers)
-	wanted, origins := policy.Stack(theirs).Service()
-	if err := ch.disagreements(c.desc.Name, wanted, origins); err != nil {
+	shared := ch.shared.bringing(c, channelLayers(layers))
+	if err := shared.disagreements(c, ch.cc != nil); err != nil {
 		return err
 	}
-	for path, origin := range origins {
-		if _, ok := ch.explicit[path]; !ok {
-			ch.adopted[path] = origin
-		}
-	}
-	ch.layers = append(theirs, ch.layers...)
-	slices.SortStableFunc(ch.layers, func(a, b policy.Layer) int { return int(a.Level) - int(b.Level) })
+	before := ch.shared
+	ch.shared = shared
 	ch.recompute()
-	if err := balancer.ValidateConfig(ch.balancerConfig()); err != nil {
-		return err
+	err := balancer.ValidateConfig(ch.balancerConfig())
+	if err == nil && ch.cc == nil {
+		err = ch.start()
 	}
-	if ch.cc == nil {
-		if err := ch.start(); err != nil {
-			return err
-		}
+	if err != nil {
+		ch.shared = before
+		ch.recompute()
+		return err
 	}
 	ch.clients[c] = struct{}{}
 	c.setServiceConfig(ch.config)
@@ -166,47 +132,12 @@ func (ch *Channel) leave(c *Client) {
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
 	delete(ch.clients, c)
+	ch.shared = ch.shared.orphaning(c)
 }
 
-// disagreements reports where a client wants another channel than those before it.
-func (ch *Channel) disagreements(service string, wanted *policy.Service, origins policy.Origins) error {
-	current := make(map[string]any)
-	merged, _ := policy.Stack(ch.layers).Service()
-	for path, v := range policy.Fields(merged) {
-		current[path] = v
-	}
-	var errs []error
-	for path, v := range policy.Fields(wanted) {
-		before, taken := ch.adopted[path]
-		if _, explicit := ch.explicit[path]; explicit || v == nil {
-			continue
-		}
-		if have, want := policy.FormatValue(current[path]), policy.FormatValue(v); taken && have != want {
-			errs = append(errs, fmt.Errorf("%s: %s wants %s (%v) and the channel has %s (%v); write the same in both, or set it in NewChannel", path, service, want, origins[path], have, before))
-			continue
-		}
-		if _, start := policy.ScopeOf(path); start && ch.cc != nil && !taken {
-			errs = append(errs, fmt.Errorf("%s: %s wants %s (%v) and the channel has started without it; set it in NewChannel", path, service, policy.FormatValue(v), origins[path]))
-		}
-	}
-	if arm := wanted.LoadBalancing.Arm(); arm != "" && merged.LoadBalancing.Arm() != "" && arm != merged.LoadBalancing.Arm() && !ch.explicitArm {
-		errs = append(errs, fmt.Errorf("load_balancing: %s wants %s (%v) and the channel has %s; write the same in both, or set it in NewChannel", service, arm, origins["load_balancing."+arm], merged.LoadBalancing.Arm()))
-	}
-	return errors.Join(errs...)
-}
-
-// recompute merges the layers with the service config in force and tells the balancer.
+// recompute merges what everybody says of the channel and tells the balancer.
 func (ch *Channel) recompute() {
-	layers := slices.Clone(ch.layers)
-	if lb, health := ch.config.LoadBalancing(), ch.config.HealthService(); lb != nil || health != nil {
-		given := &policy.Service{LoadBalancing: lb}
-		if health != nil {
-			given.HealthCheck = &policy.HealthCheck{ServiceName: health}
-		}
-		layers = append(layers, policy.Layer{Level: policy.LevelServiceConfig, Service: given})
-		slices.SortStableFunc(layers, func(a, b policy.Layer) int { return int(a.Level) - int(b.Level) })
-	}
-	merged, origins := policy.Stack(layers).Service()
+	merged, origins := ch.shared.stack(ch.config).Service()
 	ch.policy, ch.origins = policy.Complete(merged), origins
 	if ch.started != nil {
 		ch.policy.Target, ch.policy.Connection = ch.started.Target, ch.started.Connection

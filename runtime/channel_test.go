@@ -107,6 +107,27 @@ func TestClientsThatDisagreeAboutTheChannel(t *testing.T) {
 	})
 }
 
+func TestClientsThatComeAndGoDoNotAddUp(t *testing.T) {
+	ch, err := goresilient.NewChannel(goresilient.WithoutEnvironment(), insecureAt("127.0.0.1:1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = ch.Close() }()
+	agreed := goresilient.WithPolicy(&policy.Service{LoadBalancing: &policy.LoadBalancing{LeastRequest: &policy.LeastRequest{}}})
+	for range 100 {
+		first := mustClient(t, goresilient.WithChannel(ch), agreed)
+		second := mustClient(t, goresilient.WithChannel(ch), agreed)
+		_, _ = first.Close(), second.Close()
+	}
+	if n := goresilient.Contributions(ch); n != 1 {
+		t.Fatalf("%d policies are kept for clients with one", n)
+	}
+	c := mustClient(t, goresilient.WithChannel(ch))
+	if c.Snapshot().Policy.LoadBalancing.LeastRequest == nil {
+		t.Fatal("what clients brought is gone with them")
+	}
+}
+
 type needsTLS struct{}
 
 func (needsTLS) GetRequestMetadata(context.Context, ...string) (map[string]string, error) {

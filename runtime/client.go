@@ -159,7 +159,7 @@ func (c *Client) stack() policy.Stack {
 		}
 	}
 	layers := append(slices.Clone(c.layers), given)
-	slices.SortStableFunc(layers, func(a, b policy.Layer) int { return int(a.Level) - int(b.Level) })
+	sortLayers(layers)
 	return layers
 }
 

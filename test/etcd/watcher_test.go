@@ -17,7 +17,7 @@ import (
 type watcher struct {
 	client   *etcdserverpbresilient.WatchResilientClient
 	progress *progress
-	// events is for its reader once run has returned, or once progress says that they were seen.
+	// events is for its reader once run has returned.
 	events []*mvccpb.Event
 }
 

@@ -1,6 +1,6 @@
 package etcd_test
 
-import ("google.golang.org/grpc"
+import (
 	"context"
 	"errors"
 	"fmt"
@@ -50,7 +50,7 @@ func (w *writer) run(ctx context.Context, stopped *atomic.Bool) error {
 func (w *writer) put(ctx context.Context, put *write) error {
 	in := &pb.PutRequest{Key: []byte(put.key), Value: []byte(put.value)}
 	for {
-		out, err := w.client.Put(ctx, in, goresilient.CallTimeout(attemptTimeout), grpc.WaitForReady(false))
+		out, err := w.client.Put(ctx, in, goresilient.CallTimeout(attemptTimeout))
 		var deadline *goresilient.DeadlineError
 		switch {
 		case err == nil:

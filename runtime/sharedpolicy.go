@@ -1,0 +1,137 @@
+package goresilient
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/goresilient/goresilient/runtime/discovery"
+	"github.com/goresilient/goresilient/runtime/policy"
+)
+
+// sharedPolicy is what a channel's own options and its clients say of the channel. A value of it is immutable.
+type sharedPolicy struct {
+	own     []policy.Layer // of the channel's options, which no client changes
+	brought []contribution // of its clients, in the order of their arrival
+}
+
+// contribution is what one client brought. It stays when the client leaves.
+type contribution struct {
+	owner  *Client // nil once the client has left
+	layers []policy.Layer
+}
+
+// channelLayers keeps of each layer what belongs to a channel.
+func channelLayers(layers []policy.Layer) []policy.Layer {
+	var out []policy.Layer
+	for _, l := range layers {
+		if l.Service == nil {
+			continue
+		}
+		l.Service = &policy.Service{
+			Target:           l.Service.Target,
+			LoadBalancing:    l.Service.LoadBalancing,
+			OutlierDetection: l.Service.OutlierDetection,
+			HealthCheck:      l.Service.HealthCheck,
+			Discovery:        l.Service.Discovery,
+			Connection:       l.Service.Connection,
+		}
+		l.Methods, l.MethodLines = nil, nil
+		out = append(out, l)
+	}
+	return out
+}
+
+// bringing returns p with the layers of a client, in place of what it brought before.
+func (p sharedPolicy) bringing(c *Client, layers []policy.Layer) sharedPolicy {
+	p.brought = slices.DeleteFunc(slices.Clone(p.brought), func(b contribution) bool {
+		return b.owner == c || b.owner == nil && sameService(b.layers, layers)
+	})
+	p.brought = append(p.brought, contribution{owner: c, layers: layers})
+	return p
+}
+
+// orphaning returns p without reference to a client that leaves. Clients that come and go with one schema do not add up.
+func (p sharedPolicy) orphaning(c *Client) sharedPolicy {
+	i := slices.IndexFunc(p.brought, func(b contribution) bool { return b.owner == c })
+	if i < 0 {
+		return p
+	}
+	left := p.brought[i]
+	rest := slices.Delete(slices.Clone(p.brought), i, i+1)
+	if slices.ContainsFunc(rest, func(b contribution) bool { return sameService(b.layers, left.layers) }) {
+		return sharedPolicy{own: p.own, brought: rest}
+	}
+	left.owner = nil
+	return sharedPolicy{own: p.own, brought: slices.Insert(rest, i, left)}
+}
+
+func sameService(a, b []policy.Layer) bool {
+	mergedA, _ := policy.Stack(a).Service()
+	mergedB, _ := policy.Stack(b).Service()
+	return policy.Equal(mergedA, mergedB)
+}
+
+// stack returns all layers, lowest level first. Within a level a later client wins over an earlier one, and the channel's
+// own options over both.
+func (p sharedPolicy) stack(config *discovery.ServiceConfig) policy.Stack {
+	var all policy.Stack
+	for _, b := range p.brought {
+		all = append(all, b.layers...)
+	}
+	if lb, health := config.LoadBalancing(), config.HealthService(); lb != nil || health != nil {
+		given := &policy.Service{LoadBalancing: lb}
+		if health != nil {
+			given.HealthCheck = &policy.HealthCheck{ServiceName: health}
+		}
+		all = append(all, policy.Layer{Level: policy.LevelServiceConfig, Service: given})
+	}
+	all = append(all, p.own...)
+	sortLayers(all)
+	return all
+}
+
+func sortLayers(layers []policy.Layer) {
+	slices.SortStableFunc(layers, func(a, b policy.Layer) int { return int(a.Level) - int(b.Level) })
+}
+
+// disagreements reports where the client, which came last, wants another channel than those before it. What the channel's
+// own options say is not asked about. started tells that connections may have been made.
+func (p sharedPolicy) disagreements(c *Client, started bool) error {
+	last := len(p.brought) - 1
+	wanted, wantedFrom := policy.Stack(p.brought[last].layers).Service()
+	have, haveFrom := sharedPolicy{brought: p.brought[:last]}.stack(noConfig).Service()
+	own, ownFrom := policy.Stack(p.own).Service()
+	values := make(map[string]any)
+	for path, v := range policy.Fields(have) {
+		values[path] = v
+	}
+
+	var errs []error
+	differ := func(path, want, have string, wantFrom, haveFrom policy.Origin) {
+		errs = append(errs, fmt.Errorf("%s: %s wants %s (%v) and the channel has %s (%v); write the same in both, or set it in NewChannel",
+			path, c.desc.Name, want, wantFrom, have, haveFrom))
+	}
+	for path, v := range policy.Fields(wanted) {
+		if _, decided := ownFrom[path]; decided || v == nil {
+			continue
+		}
+		_, start := policy.ScopeOf(path)
+		before, taken := values[path]
+		switch want := policy.FormatValue(v); {
+		case taken && policy.FormatValue(before) != want:
+			differ(path, want, policy.FormatValue(before), wantedFrom[path], haveFrom[path])
+		case start && started && !taken:
+			errs = append(errs, fmt.Errorf("%s: %s wants %s (%v) and the channel has started without it; set it in NewChannel",
+				path, c.desc.Name, want, wantedFrom[path]))
+		}
+	}
+	want, has := wanted.LoadBalancing.Arm(), have.LoadBalancing.Arm()
+	if want != "" && has != "" && want != has && own.LoadBalancing.Arm() == "" {
+		differ("load_balancing", want, has, wantedFrom["load_balancing."+want], haveFrom["load_balancing."+has])
+	}
+	return errors.Join(errs...)
+}
+
+// noConfig is the service config that says nothing.
+var noConfig = new(discovery.ServiceConfig)
