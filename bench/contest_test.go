@@ -4,7 +4,6 @@ import (
 	"math"
 	"runtime"
 	"slices"
-	"sync"
 	"testing"
 	"time"
 )
@@ -19,19 +18,23 @@ type contender struct {
 // contender is ours, the second its peer.
 type contest struct {
 	contenders []contender
-	inFlight   int // goroutines that call at the same time
-	batch      int // calls of each of them before the next contender's turn
+	workers    []worker // that call at the same time
+	batch      int      // calls of each of them before the next contender's turn
 
 	rounds [][]float64 // by contender: the nanoseconds of a call, one for each round
 }
 
-// newContest makes one batch of each contender's calls, which are not counted: it fills pools and caches.
+// newContest makes one round that does not count: it fills pools and caches.
 func newContest(tb testing.TB, inFlight, batch int, contenders ...contender) *contest {
-	c := &contest{contenders: contenders, inFlight: inFlight, batch: batch, rounds: make([][]float64, len(contenders))}
-	c.round(tb)
-	for i := range c.rounds {
-		c.rounds[i] = nil
+	c := &contest{contenders: contenders, batch: batch, rounds: make([][]float64, len(contenders))}
+	for range inFlight {
+		w := worker{batch: make(chan func() error), done: make(chan error)}
+		c.workers = append(c.workers, w)
+		go w.work(batch)
+		tb.Cleanup(func() { close(w.batch) })
 	}
+	c.round(tb)
+	clear(c.rounds)
 	return c
 }
 
@@ -50,42 +53,44 @@ func (c *contest) round(tb testing.TB) {
 		took[i] += d
 	}
 	for i, d := range took {
-		c.rounds[i] = append(c.rounds[i], float64(d)/float64(2*c.batch*c.inFlight))
+		c.rounds[i] = append(c.rounds[i], float64(d)/float64(2*c.batch*len(c.workers)))
 	}
 }
 
 // run makes one batch of calls and returns how long it took.
 func (c *contest) run(call func() error) (time.Duration, error) {
-	if c.inFlight == 1 {
-		start := time.Now()
-		for range c.batch {
-			if err := call(); err != nil {
-				return 0, err
-			}
-		}
-		return time.Since(start), nil
-	}
-	var callers sync.WaitGroup
-	errs := make([]error, c.inFlight)
 	start := time.Now()
-	for i := range c.inFlight {
-		callers.Go(func() {
-			for range c.batch {
-				if err := call(); err != nil {
-					errs[i] = err
-					return
-				}
-			}
-		})
+	for _, w := range c.workers {
+		w.batch <- call
 	}
-	callers.Wait()
-	took := time.Since(start)
-	for _, err := range errs {
-		if err != nil {
-			return 0, err
+	var failed error
+	for _, w := range c.workers {
+		if err := <-w.done; err != nil {
+			failed = err
 		}
 	}
-	return took, nil
+	return time.Since(start), failed
+}
+
+// worker is a goroutine that calls. It lives as long as the contest, so that its stack grows once and not in each batch.
+type worker struct {
+	batch chan func() error
+	done  chan error
+}
+
+func (w worker) work(calls int) {
+	for call := range w.batch {
+		w.done <- repeat(call, calls)
+	}
+}
+
+func repeat(call func() error, calls int) error {
+	for range calls {
+		if err := call(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // nanoseconds returns the median time of contender i's calls.

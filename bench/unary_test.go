@@ -11,7 +11,7 @@ import (
 )
 
 // unaryBatch is a few milliseconds of calls in memory.
-const unaryBatch = 16
+const unaryBatch = 4
 
 // unaryCase is a pair of clients that do the same work. A second plain connection is the control: its ratio to the first
 // one would be 1 on a machine without noise.

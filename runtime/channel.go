@@ -127,6 +127,19 @@ func (ch *Channel) adoptLocked(c *Client, layers []policy.Layer) error {
 	return nil
 }
 
+// rebase takes over what the layers of a client say now, after a change of its override. Fields that are fixed at start stay.
+func (ch *Channel) rebase(c *Client, layers []policy.Layer) {
+	ch.mu.Lock()
+	if _, there := ch.clients[c]; !there || ch.isDown {
+		ch.mu.Unlock()
+		return
+	}
+	ch.shared = ch.shared.bringing(c, channelLayers(layers))
+	ch.recompute()
+	ch.mu.Unlock()
+	ch.wrapper.Push()
+}
+
 // leave forgets a client that was closed. What it brought to the channel stays.
 func (ch *Channel) leave(c *Client) {
 	ch.mu.Lock()

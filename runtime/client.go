@@ -34,9 +34,12 @@ type Client struct {
 	callStream, attemptStream grpc.StreamClientInterceptor // nil if none
 
 	// mu guards layers and the recompilation of each method's plan from them.
-	mu            sync.Mutex
-	layers        policy.Stack
-	serviceConfig *discovery.ServiceConfig
+	mu              sync.Mutex
+	layers          policy.Stack
+	override        []policy.Layer // of overrides
+	overrideVersion string
+	serviceConfig   *discovery.ServiceConfig
+	overrides       *Overrides // nil for none
 }
 
 // NewClient makes the client of a service. Generated constructors call it; opts are theirs. It reports everything that is
@@ -48,11 +51,15 @@ func NewClient(service *ServiceDesc, opts ...Option) (*Client, error) {
 	c := &Client{desc: service, methods: make(map[string]*method, len(service.Methods))}
 	c.layers = slices.Concat(service.Layers, s.optionLayers(), s.environment.layers(service.Name, s))
 	c.checkLayers(s)
+	c.startOverride(s)
 	c.compileMethods(s)
 	c.callUnary, c.attemptUnary = chainUnary(s.unary), chainUnary(s.attemptUnary)
 	c.callStream, c.attemptStream = chainStream(s.stream), chainStream(s.attemptStreams)
 	if err := c.connect(s); err != nil {
 		return nil, err
+	}
+	if c.overrides != nil {
+		c.overrides.attach(c, c.overrideVersion)
 	}
 	if *c.dial.Block {
 		if err := c.waitReady(s.ctx, c.dial); err != nil {
@@ -80,7 +87,7 @@ func (c *Client) connect(s *Settings) error {
 	}
 	err := s.err()
 	if err == nil {
-		err = c.channel.adopt(c, c.layers)
+		err = c.channel.adopt(c, c.withOverride())
 	}
 	if err != nil {
 		if c.owned {
@@ -97,7 +104,6 @@ func (c *Client) checkLayers(s *Settings) {
 	merged, _ := c.layers.Service()
 	s.checkUnsupported(merged)
 	s.check("", policy.ValidateEffective(merged))
-	c.dial = policy.Complete(merged).Dial
 	for _, l := range c.layers {
 		for _, name := range slices.Sorted(maps.Keys(l.Methods)) {
 			i := slices.IndexFunc(c.desc.Methods, func(m MethodDesc) bool { return m.Name == name })
@@ -118,6 +124,19 @@ func (c *Client) rpcNames() string {
 	return strings.Join(names, ", ")
 }
 
+// startOverride takes over the document that is in force when the client is made. One that this client cannot take must not
+// keep a program from starting: it is left out, and reported where the document is.
+func (c *Client) startOverride(s *Settings) {
+	if c.overrides = s.overrides; c.overrides != nil {
+		doc, version := c.overrides.current()
+		if doc != nil && len(c.checkOverride(doc)) == 0 {
+			c.override, c.overrideVersion = doc.Layers(c.desc.Name, policy.LevelOverride), version
+		}
+	}
+	merged, _ := c.withOverride().Service()
+	c.dial = policy.Complete(merged).Dial
+}
+
 // checkUnsupported reports what this version does not carry out.
 func (s *Settings) checkUnsupported(p *policy.Service) { s.check("", policy.Unsupported(p)) }
 
@@ -127,13 +146,20 @@ func (c *Client) compileMethods(s *Settings) {
 		m := &method{client: c, name: d.Name, fullName: "/" + c.desc.Name + "/" + d.Name, rpc: d.rpc(), fallback: s.methods[d.Name].fallback}
 		effective, _, _ := c.layers.Method(m.name, m.rpc)
 		s.check(d.Name, slices.Concat(policy.Unsupported(effective), policy.ValidateEffectiveMethod(effective)))
-		m.compile(c.layers)
 		c.methods[m.fullName] = m
 	}
 	c.unaryDefault = &method{client: c}
 	c.streamDefault = &method{client: c, rpc: policy.RPC{ClientStreaming: true, ServerStreaming: true}}
-	c.unaryDefault.compile(c.layers)
-	c.streamDefault.compile(c.layers)
+	c.compile(c.withOverride())
+}
+
+// compile makes each RPC's plan.
+func (c *Client) compile(layers policy.Stack) {
+	for _, m := range c.methods {
+		m.compile(layers)
+	}
+	c.unaryDefault.compile(layers)
+	c.streamDefault.compile(layers)
 }
 
 // setServiceConfig makes the resolver's service config part of each RPC's policy. The channel calls it, under its lock.
@@ -141,16 +167,14 @@ func (c *Client) setServiceConfig(sc *discovery.ServiceConfig) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.serviceConfig = sc
-	layers := c.stack()
-	for _, m := range c.methods {
-		m.compile(layers)
-	}
+	c.compile(c.stack())
 }
 
-// stack returns all layers, with those of the resolver's service config in their place. c.mu is held.
+// stack returns all layers, with those of the override and of the resolver's service config in their place; c.mu is held.
 func (c *Client) stack() policy.Stack {
+	layers := c.with(c.override)
 	if c.serviceConfig == nil {
-		return c.layers
+		return layers
 	}
 	given := policy.Layer{Level: policy.LevelServiceConfig, Methods: make(map[string]*policy.Method)}
 	for _, d := range c.desc.Methods {
@@ -158,7 +182,7 @@ func (c *Client) stack() policy.Stack {
 			given.Methods[d.Name] = m
 		}
 	}
-	layers := append(slices.Clone(c.layers), given)
+	layers = append(layers, given)
 	sortLayers(layers)
 	return layers
 }
@@ -215,6 +239,9 @@ func (c *Client) Shutdown(ctx context.Context) error {
 
 // release gives the channel back. A second time it does nothing.
 func (c *Client) release() error {
+	if c.overrides != nil {
+		c.overrides.detach(c)
+	}
 	if c.channel == nil {
 		return nil
 	}

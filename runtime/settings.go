@@ -52,6 +52,7 @@ type Settings struct {
 	attemptUnary   []grpc.UnaryClientInterceptor
 	attemptStreams []grpc.StreamClientInterceptor
 
+	overrides   *Overrides
 	ctx         context.Context
 	environment environment
 }

@@ -24,6 +24,8 @@ type Snapshot struct {
 	Endpoints []EndpointSnapshot
 	// Discovery is what discovery reported last if that was an error; nil otherwise.
 	Discovery error
+	// Override is the version of the policy document in force, as [OverridesStatus] has it; "" for none.
+	Override string
 	// Policy is the service's policy in force, defaults included, with the origin of what was written.
 	Policy *policy.Service
 	// Origins has the level, file and line of each field of Policy that is not a default.
@@ -69,6 +71,7 @@ func (c *Client) Snapshot() Snapshot {
 	s := Snapshot{Service: c.desc.Name, Running: c.calls.Running()}
 	c.mu.Lock()
 	layers := c.stack()
+	s.Override = c.overrideVersion
 	c.mu.Unlock()
 	merged, origins := layers.Service()
 	s.Policy, s.Origins = policy.Complete(merged), origins

@@ -32,8 +32,9 @@ func (since counts) moved(c counts) bool {
 	return c.acknowledged >= since.acknowledged+between && c.watches > since.watches
 }
 
-// TestRestarts stops and starts etcd under the clients of two services, over one channel, while writers write and a watcher
-// watches. Every write that etcd has acknowledged is there in the end, and the watcher has seen each revision once, in order.
+// TestRestarts stops and starts etcd under the clients of two services, over one channel, while writers write and a
+// watcher watches. Every write that etcd has acknowledged is there in the end, and the watcher has seen each revision once,
+// in order.
 func TestRestarts(t *testing.T) {
 	ctx, fail := context.WithCancelCause(t.Context())
 	defer time.AfterFunc(2*time.Minute, func() { fail(errors.New("the test takes too long")) }).Stop()
@@ -137,13 +138,15 @@ func (l *load) stopWatching(t *testing.T) []*mvccpb.Event {
 }
 
 // read returns what etcd has, by key, and its revision.
-func read(t *testing.T, ctx context.Context, kv *etcdserverpbresilient.KVResilientClient) (map[string]*mvccpb.KeyValue, int64) {
+func read(t *testing.T, ctx context.Context, kv *etcdserverpbresilient.KVResilientClient) (
+	stored map[string]*mvccpb.KeyValue, revision int64,
+) {
 	t.Helper()
 	resp, err := kv.Range(ctx, &pb.RangeRequest{Key: []byte(prefix), RangeEnd: []byte(prefixEnd)})
 	if err != nil {
 		t.Fatal(err)
 	}
-	stored := make(map[string]*mvccpb.KeyValue)
+	stored = make(map[string]*mvccpb.KeyValue)
 	for _, kv := range resp.Kvs {
 		stored[string(kv.Key)] = kv
 	}

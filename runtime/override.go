@@ -1,0 +1,94 @@
+package goresilient
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/goresilient/goresilient/runtime/balancer"
+	"github.com/goresilient/goresilient/runtime/policy"
+)
+
+// checkOverride reports what of doc the client cannot take.
+func (c *Client) checkOverride(doc *policy.Document) policy.Problems {
+	layers := doc.Layers(c.desc.Name, policy.LevelOverride)
+	path := "services." + c.desc.Name
+	var ps policy.Problems
+	for _, l := range layers {
+		for _, name := range slices.Sorted(maps.Keys(l.Methods)) {
+			i := slices.IndexFunc(c.desc.Methods, func(m MethodDesc) bool { return m.Name == name })
+			if i < 0 {
+				unknown := policy.Problem{Text: fmt.Sprintf("%s has no such RPC; its RPCs are %s", c.desc.Name, c.rpcNames())}
+				ps = append(ps, doc.At(path+".methods."+name, policy.Problems{unknown})...)
+				continue
+			}
+			ps = append(ps, doc.At(path+".methods."+name, policy.CheckWritten(l.Methods[name], c.desc.Methods[i].rpc()))...)
+		}
+	}
+	c.mu.Lock()
+	stack := c.with(layers)
+	c.mu.Unlock()
+	merged, _ := stack.Service()
+	wrong := append(policy.Unsupported(merged), policy.ValidateEffective(merged)...)
+	if err := balancer.ValidateConfig(balancer.Config{LoadBalancing: policy.Complete(merged).LoadBalancing}); err != nil {
+		wrong = append(wrong, policy.Problem{Path: "load_balancing", Text: err.Error()})
+	}
+	for _, d := range c.desc.Methods {
+		effective, _, _ := stack.Method(d.Name, d.rpc())
+		found := append(policy.Unsupported(effective), policy.ValidateEffectiveMethod(effective)...)
+		ps = append(ps, doc.At(path+".methods."+d.Name, found)...)
+	}
+	return append(ps, doc.At(path+".policy", wrong)...)
+}
+
+// follow puts doc, which was checked, or nothing, in force. It reports what is fixed at start and therefore stays.
+func (c *Client) follow(doc *policy.Document, version string) policy.Problems {
+	var layers []policy.Layer
+	if doc != nil {
+		layers = doc.Layers(c.desc.Name, policy.LevelOverride)
+	}
+	c.mu.Lock()
+	before, _ := c.stack().Service()
+	c.override, c.overrideVersion = layers, version
+	after, origins := c.stack().Service()
+	c.compile(c.stack())
+	c.mu.Unlock()
+	if c.channel != nil {
+		c.channel.rebase(c, c.withOverride())
+	}
+	return fixed(before, after, origins)
+}
+
+// fixed reports the fields in which before and after differ and that are fixed when a client is made.
+func fixed(before, after *policy.Service, origins policy.Origins) policy.Problems {
+	had := make(map[string]any)
+	for path, v := range policy.Fields(before) {
+		had[path] = v
+	}
+	var notes policy.Problems
+	for path, v := range policy.Fields(after) {
+		_, start := policy.ScopeOf(path)
+		old, written := had[path]
+		if !start || written && policy.FormatValue(old) == policy.FormatValue(v) {
+			continue
+		}
+		o := origins[path]
+		notes = append(notes, policy.Problem{Source: o.Source, Line: o.Line, Path: path,
+			Text: fmt.Sprintf("%s is fixed when a client is made; it waits for the next start", policy.FormatValue(v))})
+	}
+	return notes
+}
+
+// withOverride returns the layers of the client, those of the override among them.
+func (c *Client) withOverride() policy.Stack {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.with(c.override)
+}
+
+// with returns the layers of the client with those of an override in their place; c.mu is held.
+func (c *Client) with(override []policy.Layer) policy.Stack {
+	layers := append(slices.Clone(c.layers), override...)
+	sortLayers(layers)
+	return layers
+}
