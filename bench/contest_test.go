@@ -1,9 +1,6 @@
 package bench_test
 
 import (
-	"math"
-	"runtime"
-	"slices"
 	"testing"
 	"time"
 )
@@ -21,12 +18,12 @@ type contest struct {
 	workers    []worker // that call at the same time
 	batch      int      // calls of each of them before the next contender's turn
 
-	rounds [][]float64 // by contender: the nanoseconds of a call, one for each round
+	times samples // the nanoseconds of a call
 }
 
 // newContest makes one round that does not count: it fills pools and caches.
 func newContest(tb testing.TB, inFlight, batch int, contenders ...contender) *contest {
-	c := &contest{contenders: contenders, batch: batch, rounds: make([][]float64, len(contenders))}
+	c := &contest{contenders: contenders, batch: batch, times: make(samples, len(contenders))}
 	for range inFlight {
 		w := worker{batch: make(chan func() error), done: make(chan error)}
 		c.workers = append(c.workers, w)
@@ -34,7 +31,7 @@ func newContest(tb testing.TB, inFlight, batch int, contenders ...contender) *co
 		tb.Cleanup(func() { close(w.batch) })
 	}
 	c.round(tb)
-	clear(c.rounds)
+	clear(c.times)
 	return c
 }
 
@@ -43,7 +40,7 @@ func newContest(tb testing.TB, inFlight, batch int, contenders ...contender) *co
 func (c *contest) round(tb testing.TB) {
 	n := len(c.contenders)
 	took := make([]time.Duration, n)
-	first := len(c.rounds[0])
+	first := c.times.rounds()
 	for turn := range 2 * n {
 		i := (first + min(turn, 2*n-1-turn)) % n
 		d, err := c.run(c.contenders[i].call)
@@ -53,7 +50,7 @@ func (c *contest) round(tb testing.TB) {
 		took[i] += d
 	}
 	for i, d := range took {
-		c.rounds[i] = append(c.rounds[i], float64(d)/float64(2*c.batch*len(c.workers)))
+		c.times[i] = append(c.times[i], float64(d)/float64(2*c.batch*len(c.workers)))
 	}
 }
 
@@ -93,27 +90,6 @@ func repeat(call func() error, calls int) error {
 	return nil
 }
 
-// nanoseconds returns the median time of contender i's calls.
-func (c *contest) nanoseconds(i int) float64 { return median(c.rounds[i]) }
-
-// ratio returns the median, over the rounds, of contender i's time over the peer's.
-func (c *contest) ratio(i int) float64 {
-	return c.paired(func(ns, peer float64) float64 { return ns / peer }, i)
-}
-
-// added returns the median, over the rounds, of the nanoseconds that contender i takes beyond the peer.
-func (c *contest) added(i int) float64 {
-	return c.paired(func(ns, peer float64) float64 { return ns - peer }, i)
-}
-
-func (c *contest) paired(f func(ns, peer float64) float64, i int) float64 {
-	values := make([]float64, len(c.rounds[i]))
-	for r, ns := range c.rounds[i] {
-		values[r] = f(ns, c.rounds[1][r])
-	}
-	return median(values)
-}
-
 // bench runs rounds for as long as the benchmark wants and reports each contender's time, in place of the time of a round.
 func (c *contest) bench(b *testing.B) {
 	for b.Loop() {
@@ -121,55 +97,40 @@ func (c *contest) bench(b *testing.B) {
 	}
 	b.ReportMetric(0, "ns/op")
 	for i, s := range c.contenders {
-		b.ReportMetric(c.nanoseconds(i), s.name+"-ns/op")
+		b.ReportMetric(c.times.median(i), s.name+"-ns/op")
+		if i > 1 {
+			b.ReportMetric(c.times.ratio(i), s.name+"-ratio")
+		}
 	}
-	b.ReportMetric(c.ratio(0), "ratio")
-	low, high := c.interval(0)
+	b.ReportMetric(c.times.ratio(0), "ratio")
+	low, high := c.times.interval(0)
 	b.ReportMetric(low, "ratio-low")
 	b.ReportMetric(high, "ratio-high")
-	for i, s := range c.contenders[2:] {
-		b.ReportMetric(c.ratio(i+2), s.name+"-ratio")
-	}
 }
 
-// interval returns the bounds between which the true median of contender i's ratio lies with 95 % confidence, whatever the
-// distribution of the noise: two order statistics (Conover, Practical Nonparametric Statistics, 3.2).
-func (c *contest) interval(i int) (low, high float64) {
-	values := make([]float64, len(c.rounds[i]))
-	for r, ns := range c.rounds[i] {
-		values[r] = ns / c.rounds[1][r]
-	}
-	slices.Sort(values)
-	n := float64(len(values))
-	half := 1.96 * math.Sqrt(n) / 2
-	return values[max(int(n/2-half), 0)], values[min(int(math.Ceil(n/2+half)), len(values)-1)]
-}
-
-func median(values []float64) float64 {
-	sorted := slices.Sorted(slices.Values(values))
-	n := len(sorted)
-	if n == 0 {
-		return 0
-	}
-	return (sorted[(n-1)/2] + sorted[n/2]) / 2
-}
-
-// allocations returns how many objects and bytes a call allocates, on average over many.
-func allocations(tb testing.TB, s contender) (objects, bytes float64) {
-	const calls = 1000
-	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
-	for range 10 {
-		if err := s.call(); err != nil {
-			tb.Fatalf("%s: %v", s.name, err)
+// settle runs rounds until the ratio of ours is known to within the margin given, but no more than 8000.
+func (c *contest) settle(tb testing.TB, margin float64) {
+	const step, most = 500, 8000
+	for c.times.rounds() < most {
+		for range step {
+			c.round(tb)
+		}
+		if low, high := c.times.interval(0); high-low <= 2*margin {
+			return
 		}
 	}
-	var before, after runtime.MemStats
-	runtime.ReadMemStats(&before)
-	for range calls {
+}
+
+// allocations returns how many objects a call allocates.
+func allocations(tb testing.TB, s contender) float64 {
+	var failed error
+	n := testing.AllocsPerRun(1000, func() {
 		if err := s.call(); err != nil {
-			tb.Fatalf("%s: %v", s.name, err)
+			failed = err
 		}
+	})
+	if failed != nil {
+		tb.Fatalf("%s: %v", s.name, failed)
 	}
-	runtime.ReadMemStats(&after)
-	return float64(after.Mallocs-before.Mallocs) / calls, float64(after.TotalAlloc-before.TotalAlloc) / calls
+	return n
 }

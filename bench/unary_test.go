@@ -1,7 +1,6 @@
 package bench_test
 
 import (
-	"fmt"
 	"testing"
 
 	"google.golang.org/grpc"
@@ -10,7 +9,7 @@ import (
 	inventoryv1 "github.com/goresilient/goresilient/example/proto/acme/inventory/v1"
 )
 
-// unaryBatch is a few milliseconds of calls in memory.
+// unaryBatch is a tenth of a millisecond of calls in memory, one at a time.
 const unaryBatch = 4
 
 // unaryCase is a pair of clients that do the same work. A second plain connection is the control: its ratio to the first
@@ -42,13 +41,44 @@ var unaryCases = []unaryCase{
 	}},
 }
 
+// unaryShape is how calls are made.
+type unaryShape struct {
+	name     string
+	inFlight int
+	// fresh gives each call a goroutine of its own, whose stack has yet to grow, as a fan-out with errgroup does.
+	fresh bool
+}
+
+var unaryShapes = []unaryShape{
+	{name: "in flight=1", inFlight: 1},
+	{name: "in flight=16", inFlight: 16},
+	{name: "in flight=1, fresh goroutine", inFlight: 1, fresh: true},
+}
+
+// contest returns the contest of a case's clients in a shape.
+func (s unaryShape) contest(tb testing.TB, c unaryCase) *contest {
+	contenders := c.contenders(tb, newNetwork(tb))
+	if s.fresh {
+		for i := range contenders {
+			contenders[i].call = inFreshGoroutine(contenders[i].call)
+		}
+	}
+	return newContest(tb, s.inFlight, unaryBatch, contenders...)
+}
+
+func inFreshGoroutine(call func() error) func() error {
+	return func() error {
+		done := make(chan error)
+		go func() { done <- call() }()
+		return <-done
+	}
+}
+
 // BenchmarkUnary is a call over a connection in memory, beside the plain generated client that does the same work.
 func BenchmarkUnary(b *testing.B) {
 	for _, c := range unaryCases {
-		for _, inFlight := range []int{1, 16} {
-			b.Run(fmt.Sprintf("%s/in flight=%d", c.name, inFlight), func(b *testing.B) {
-				newContest(b, inFlight, unaryBatch, c.contenders(b, newNetwork(b))...).bench(b)
-			})
+		for _, shape := range unaryShapes {
+			b.Run(c.name+"/"+shape.name, func(b *testing.B) { shape.contest(b, c).bench(b) })
 		}
 	}
 }

@@ -3,6 +3,8 @@ package goresilient
 import (
 	"cmp"
 	"context"
+	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -42,11 +44,15 @@ type transport struct {
 	wrapper *discovery.Wrapper
 	files   *fileCredentials // nil unless WithTLSFiles
 	started *policy.Service  // what was in force then; fields fixed at start stay as they are here
+	// startedFrom is the origin of those fields.
+	startedFrom policy.Origins
 }
 
 // NewChannel makes a channel that clients share by [WithChannel]. It connects when the first call is made, or at once if a
 // policy says so ([WithBlock]); the error is then a [*DialError]. What clients bring of target, balancing and connection
 // settings is taken over from the first that does, and is an error if another disagrees; what opts set wins over both.
+// Overrides and the environment win over opts, as everywhere; a variable that names another target for one of the clients is
+// an error.
 func NewChannel(opts ...Option) (*Channel, error) {
 	s := newSettings(nil, opts)
 	if s.channel != nil || s.conn != nil {
@@ -57,12 +63,15 @@ func NewChannel(opts ...Option) (*Channel, error) {
 	}
 	layers := append(s.optionLayers(), s.environment.layers("", s)...)
 	ch := newChannel(s, layers)
+	if s.overrides != nil {
+		s.fail("WithOverrides belongs to a client, whose service the documents name; give it to the client")
+	}
 	if err := s.err(); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("goresilient: channel: %w", err)
 	}
 	own, _ := policy.Stack(layers).Service()
 	if dial := policy.Complete(own).Dial; policy.Value(dial.Block) {
-		if err := ch.waitReady(s.ctx, dial); err != nil {
+		if err := ch.waitReady(s.ctx, nil, dial); err != nil {
 			_ = ch.Close()
 			return nil, err
 		}
@@ -86,7 +95,12 @@ func newChannel(s *Settings, layers []policy.Layer) *Channel {
 	}
 	merged, origins := ch.shared.stack(ch.config).Service()
 	s.checkUnsupported(merged)
+	all, _ := policy.Stack(layers).Service()
+	s.check("", policy.ValidateEffective(all))
 	ch.policy, ch.origins = policy.Complete(merged), origins
+	if err := balancer.ValidateConfig(ch.balancerConfig()); err != nil {
+		s.errs = append(s.errs, err)
+	}
 	ch.state = balancer.NewChannel(ch.balancerConfig(), balancer.Options{})
 	return ch
 }
@@ -148,12 +162,28 @@ func (ch *Channel) leave(c *Client) {
 	ch.shared = ch.shared.orphaning(c)
 }
 
+// expel forgets a client whose constructor failed, with all that it brought.
+func (ch *Channel) expel(c *Client) {
+	ch.mu.Lock()
+	ch.shared = ch.shared.without(c)
+	delete(ch.clients, c)
+	ch.recompute()
+	ch.mu.Unlock()
+	ch.wrapper.Push()
+}
+
 // recompute merges what everybody says of the channel and tells the balancer.
 func (ch *Channel) recompute() {
 	merged, origins := ch.shared.stack(ch.config).Service()
 	ch.policy, ch.origins = policy.Complete(merged), origins
 	if ch.started != nil {
 		ch.policy.Target, ch.policy.Connection = ch.started.Target, ch.started.Connection
+		for path := range ch.origins {
+			if _, start := policy.ScopeOf(path); start {
+				delete(ch.origins, path)
+			}
+		}
+		maps.Copy(ch.origins, ch.startedFrom)
 		if ch.wrapper.Scheme() == "xds" && ch.config.LoadBalancing() != nil {
 			// An xds resolver's addresses are found by the policy that its config names, and by no other.
 			ch.policy.LoadBalancing = policy.Complete(&policy.Service{LoadBalancing: ch.config.LoadBalancing()}).LoadBalancing
@@ -229,7 +259,7 @@ func (ch *Channel) Target() string {
 // WaitReady connects and waits until one endpoint is READY, health included, or ctx ends. The error is a [*DialError].
 func (ch *Channel) WaitReady(ctx context.Context) error {
 	dial := policy.Complete(&policy.Service{Dial: &policy.Dial{Timeout: policy.Set(noTimeout), FailOnPermanentError: policy.Set(false)}}).Dial
-	return ch.waitReady(ctx, dial)
+	return ch.waitReady(ctx, nil, dial)
 }
 
 // State returns the aggregate state of the connections.

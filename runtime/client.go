@@ -10,6 +10,7 @@ import (
 	"sync"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/encoding"
 
 	"github.com/goresilient/goresilient/runtime/discovery"
 	"github.com/goresilient/goresilient/runtime/internal/inflight"
@@ -24,8 +25,10 @@ type Client struct {
 	conn    grpc.ClientConnInterface
 	grpc    *grpc.ClientConn // conn, if it is one; for interceptors
 	dial    *policy.Dial     // complete
+	atStart *policy.Service  // what was in force when the client was made
 
 	calls   inflight.Counter
+	closed  chan struct{}      // closed by Close and Shutdown
 	methods map[string]*method // by full name: "/acme.inventory.v1.InventoryService/GetItem"
 	// unaryDefault and streamDefault are for RPCs of other services, called through Conn.
 	unaryDefault, streamDefault *method
@@ -48,7 +51,7 @@ type Client struct {
 func NewClient(service *ServiceDesc, opts ...Option) (*Client, error) {
 	s := newSettings(service, opts)
 	s.checkCombinations()
-	c := &Client{desc: service, methods: make(map[string]*method, len(service.Methods))}
+	c := &Client{desc: service, methods: make(map[string]*method, len(service.Methods)), closed: make(chan struct{})}
 	c.layers = slices.Concat(service.Layers, s.optionLayers(), s.environment.layers(service.Name, s))
 	c.checkLayers(s)
 	c.startOverride(s)
@@ -63,6 +66,9 @@ func NewClient(service *ServiceDesc, opts ...Option) (*Client, error) {
 	}
 	if *c.dial.Block {
 		if err := c.waitReady(s.ctx, c.dial); err != nil {
+			if c.channel != nil {
+				c.channel.expel(c)
+			}
 			_ = c.Close()
 			return nil, err
 		}
@@ -92,6 +98,9 @@ func (c *Client) connect(s *Settings) error {
 	if err != nil {
 		if c.owned {
 			_ = c.channel.Close()
+		}
+		if err == ErrClosed {
+			return err
 		}
 		return fmt.Errorf("goresilient: %s: %w", c.desc.Name, err)
 	}
@@ -134,7 +143,7 @@ func (c *Client) startOverride(s *Settings) {
 		}
 	}
 	merged, _ := c.withOverride().Service()
-	c.dial = policy.Complete(merged).Dial
+	c.atStart, c.dial = merged, policy.Complete(merged).Dial
 }
 
 // checkUnsupported reports what this version does not carry out.
@@ -145,12 +154,21 @@ func (c *Client) compileMethods(s *Settings) {
 	for _, d := range c.desc.Methods {
 		m := &method{client: c, name: d.Name, fullName: "/" + c.desc.Name + "/" + d.Name, rpc: d.rpc(), fallback: s.methods[d.Name].fallback}
 		effective, _, _ := c.layers.Method(m.name, m.rpc)
-		s.check(d.Name, slices.Concat(policy.Unsupported(effective), policy.ValidateEffectiveMethod(effective)))
+		s.check(d.Name, checkMethod(effective))
 		c.methods[m.fullName] = m
 	}
 	c.unaryDefault = &method{client: c}
 	c.streamDefault = &method{client: c, rpc: policy.RPC{ClientStreaming: true, ServerStreaming: true}}
 	c.compile(c.withOverride())
+}
+
+// checkMethod reports what is wrong with the merged policy of an RPC.
+func checkMethod(m *policy.Method) policy.Problems {
+	ps := slices.Concat(policy.Unsupported(m), policy.ValidateEffectiveMethod(m))
+	if name := policy.Value(m.Compressor); name != "" && name != encoding.Identity && encoding.GetCompressor(name) == nil {
+		ps = append(ps, policy.Problem{Path: "compressor", Text: fmt.Sprintf("%q is not registered with grpc; import the package that registers it, such as google.golang.org/grpc/encoding/gzip for \"gzip\"", name)})
+	}
+	return ps
 }
 
 // compile makes each RPC's plan.
@@ -191,7 +209,7 @@ func (c *Client) stack() policy.Stack {
 func (c *Client) rpcs() []discovery.RPC {
 	out := make([]discovery.RPC, len(c.desc.Methods))
 	for i, d := range c.desc.Methods {
-		out[i] = discovery.RPC{Service: c.desc.Name, Method: d.Name, Streaming: d.rpc().Streaming()}
+		out[i] = discovery.RPC{Service: c.desc.Name, Method: d.Name}
 	}
 	return out
 }
@@ -200,8 +218,9 @@ func (c *Client) rpcs() []discovery.RPC {
 // method defaults of its service, without the policy of any one RPC.
 func (c *Client) Conn() grpc.ClientConnInterface { return serviceConn{client: c} }
 
-// WaitReady waits until dial.min_ready endpoints are READY, health included, or ctx ends; dial.timeout does not count here.
-// The error is a [*DialError]. With [WithConn] it waits for a *grpc.ClientConn to be READY and for nothing else.
+// WaitReady waits until dial.min_ready endpoints are READY, health included, until ctx ends, or, with
+// dial.fail_on_permanent_error, which is the default, until every endpoint has failed for good; dial.timeout does not count
+// here. The error is a [*DialError]. With [WithConn] it waits for a *grpc.ClientConn to be READY and for nothing else.
 func (c *Client) WaitReady(ctx context.Context) error {
 	if c.calls.Closed() {
 		return ErrClosed
@@ -214,7 +233,7 @@ func (c *Client) WaitReady(ctx context.Context) error {
 func (c *Client) waitReady(ctx context.Context, dial *policy.Dial) error {
 	switch {
 	case c.channel != nil:
-		return c.channel.waitReady(ctx, dial)
+		return c.channel.waitReady(ctx, c.closed, dial)
 	case c.grpc != nil:
 		return waitConn(ctx, c.grpc, *dial.Timeout)
 	default:
@@ -225,16 +244,23 @@ func (c *Client) waitReady(ctx context.Context, dial *policy.Dial) error {
 // Close refuses new calls and closes the channel that was made with the client; its running calls fail with CANCELLED. A
 // channel of [WithChannel] and a connection of [WithConn] stay open. A second Close does nothing.
 func (c *Client) Close() error {
-	c.calls.Close()
+	c.refuse()
 	return c.release()
 }
 
 // Shutdown refuses new calls, waits for the running ones, and closes the client as Close does. If ctx ends first it closes at
 // once, and returns the context's error beside that of Close.
 func (c *Client) Shutdown(ctx context.Context) error {
-	c.calls.Close()
+	c.refuse()
 	waited := c.calls.Wait(ctx)
 	return errors.Join(waited, c.release())
+}
+
+// refuse ends what waits for the client and refuses new calls.
+func (c *Client) refuse() {
+	if c.calls.Close() {
+		close(c.closed)
+	}
 }
 
 // release gives the channel back. A second time it does nothing.

@@ -43,7 +43,8 @@ type UnaryOptions[Req, Res any] struct {
 	// Policy lies over what the schema and the resolver say of the RPC, field by field. nil changes nothing.
 	Policy *policy.Method
 	// Fallback answers in place of a call that failed, with its error, after everything else was tried. What it returns is
-	// what the caller gets. It runs under the caller's context, whose deadline may have passed. nil: the error is returned.
+	// what the caller gets. It runs under the caller's context, whose deadline may have passed, and not for a client that is
+	// closed. nil: the error is returned.
 	Fallback func(ctx context.Context, in *Req, err error) (*Res, error)
 }
 

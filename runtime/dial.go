@@ -17,7 +17,8 @@ import (
 const noTimeout time.Duration = 0
 
 // waitReady connects and waits as dial, which is complete, says.
-func (ch *Channel) waitReady(ctx context.Context, dial *policy.Dial) error {
+// It also ends when closed does.
+func (ch *Channel) waitReady(ctx context.Context, closed <-chan struct{}, dial *policy.Dial) error {
 	cc, err := ch.use()
 	if err != nil {
 		return err
@@ -27,14 +28,16 @@ func (ch *Channel) waitReady(ctx context.Context, dial *policy.Dial) error {
 		ctx, cancel = context.WithTimeout(ctx, *dial.Timeout)
 		defer cancel()
 	}
-	cc.Connect()
 	awake := ch.keepAwake(cc)
 	defer awake.stop()
 	for {
 		// Asked for before the state is read: no change falls between.
 		balanced := ch.state.Changed()
-		found, discovered := ch.reports.last()
+		found, discovered := ch.reports.watch()
 		status := ch.state.Status()
+		if cc.GetState() == connectivity.Idle { // a policy that connects when it is called, or after a GOAWAY
+			cc.Connect()
+		}
 		if ready(cc, status, *dial.MinReady) {
 			return nil
 		}
@@ -47,6 +50,8 @@ func (ch *Channel) waitReady(ctx context.Context, dial *policy.Dial) error {
 		case <-awake.tick():
 			awake.touch()
 		case <-ch.closed:
+			return ch.dialError(ErrClosed, *dial.MinReady)
+		case <-closed:
 			return ch.dialError(ErrClosed, *dial.MinReady)
 		case <-ctx.Done():
 			return ch.dialError(ctx.Err(), *dial.MinReady)
@@ -77,19 +82,19 @@ func (ch *Channel) failedForGood(status balancer.Status, found resolutions, refu
 }
 
 func (ch *Channel) dialError(err error, wanted int) error {
-	found, _ := ch.reports.last()
 	return &DialError{
 		Target:    ch.Target(),
 		Ready:     ch.state.Status().Ready,
 		Wanted:    wanted,
 		Endpoints: endpointErrors(ch.state.Endpoints()),
-		Resolver:  found.err,
+		Resolver:  ch.reports.now().err,
 		Err:       err,
 	}
 }
 
 // awake keeps grpc from closing the connections of a channel without calls while somebody waits for them. grpc counts a
-// call from its first moment, so one that it refuses for its metadata, before anything else sees it, is enough.
+// call from its first moment, so one that it refuses for its metadata is enough. It reaches no server, picker or stats
+// handler; stream interceptors of WithDialOptions see it, and channelz counts it.
 type awake struct {
 	cc     *grpc.ClientConn
 	ticker *time.Ticker // nil if the channel never idles

@@ -53,15 +53,26 @@ var ErrPermanent = errors.New("waiting longer would not help")
 // and says nothing.
 var ErrNoAnswer = errors.New("no answer")
 
-// maxListed bounds the endpoints in the text of a DialError.
-const maxListed = 10
+// maxListed bounds the endpoints in the text of a DialError, maxText what it says of each, in bytes.
+const (
+	maxListed = 10
+	maxText   = 1000
+)
+
+// short cuts a text that would drown the others.
+func short(err error) string {
+	if s := err.Error(); len(s) > maxText {
+		return strings.ToValidUTF8(s[:maxText], "") + "…"
+	}
+	return err.Error()
+}
 
 // Error has a first line that says how far the dial came and why it ended, then a line per endpoint, ten at most.
 func (e *DialError) Error() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "goresilient: %s: %d of %d wanted endpoints ready: %v", e.Target, e.Ready, e.Wanted, e.Err)
 	if e.Resolver != nil {
-		fmt.Fprintf(&b, "\n  discovery: %v", e.Resolver)
+		fmt.Fprintf(&b, "\n  discovery: %s", short(e.Resolver))
 	} else if len(e.Endpoints) == 0 {
 		b.WriteString("\n  discovery: no endpoint is known; is the target right, and is a server registered?")
 	}
@@ -70,9 +81,13 @@ func (e *DialError) Error() string {
 			fmt.Fprintf(&b, "\n  and %d more", len(e.Endpoints)-maxListed)
 			break
 		}
-		fmt.Fprintf(&b, "\n  %s: %v after %d attempts", ep.Endpoint, ep.State, ep.Attempts)
+		attempts := "attempts"
+		if ep.Attempts == 1 {
+			attempts = "attempt"
+		}
+		fmt.Fprintf(&b, "\n  %s: %v after %d %s", ep.Endpoint, ep.State, ep.Attempts, attempts)
 		if ep.Err != nil {
-			fmt.Fprintf(&b, ": %v%s", ep.Err, remedy(ep.Err))
+			fmt.Fprintf(&b, ": %s%s", short(ep.Err), remedy(ep.Err))
 		}
 	}
 	return b.String()

@@ -9,13 +9,14 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// ErrClosed is why a client or a channel that was closed refuses a call or a wait. The gRPC code of a call is CANCELLED, as
-// with a closed *grpc.ClientConn.
+// ErrClosed is why a client that was closed refuses a call, and why a wait for a client or a channel ends that is closed. The
+// gRPC code is CANCELLED. A call on an open client whose channel is closed, and a call that Close breaks off, end with grpc's
+// own CANCELLED.
 var ErrClosed error = closedError{}
 
 type closedError struct{}
 
-func (closedError) Error() string { return "goresilient: the client is closed" }
+func (closedError) Error() string { return "goresilient: the client, or its channel, is closed" }
 
 // GRPCStatus lets status.Code and status.FromError read the error.
 func (e closedError) GRPCStatus() *status.Status { return status.New(codes.Canceled, e.Error()) }

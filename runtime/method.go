@@ -112,9 +112,16 @@ func (p *plan) limit(ctx context.Context, fullName string, callers []grpc.CallOp
 	return deadline.New(ctx, total, struck), struck
 }
 
+// deadlineSlack is how much earlier than the client a server may see the deadline that both have.
+const deadlineSlack = 10 * time.Millisecond
+
 // told returns err, naming the policy's deadline if that is what ended the call.
 func told(err error, limited *deadline.Context, cause *DeadlineError) error {
-	if status.Code(err) != codes.DeadlineExceeded || !limited.Expired() {
+	if status.Code(err) != codes.DeadlineExceeded {
+		return err
+	}
+	// The server has the same deadline, and its clock may strike first.
+	if d, _ := limited.Deadline(); !limited.Expired() && time.Until(d) > deadlineSlack {
 		return err
 	}
 	e := *cause

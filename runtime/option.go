@@ -2,6 +2,7 @@ package goresilient
 
 import (
 	"context"
+	"reflect"
 	"time"
 
 	"google.golang.org/grpc"
@@ -74,7 +75,7 @@ func WithChannel(ch *Channel) Option {
 // of its own. Close of the client leaves conn open. Discovery, balancing and dial are then those of conn.
 func WithConn(conn grpc.ClientConnInterface) Option {
 	return optionFunc(func(s *Settings) {
-		if conn == nil {
+		if cc, ok := conn.(*grpc.ClientConn); conn == nil || ok && cc == nil {
 			s.fail("WithConn(nil) gives no connection; pass one or remove the option")
 			return
 		}
@@ -85,7 +86,7 @@ func WithConn(conn grpc.ClientConnInterface) Option {
 // WithResolvers adds resolver builders for the scheme of the target. They win over the schemes that this module brings and
 // over those registered with grpc; of two for one scheme the first wins. Several add up.
 func WithResolvers(builders ...resolver.Builder) Option {
-	return channelOption("WithResolvers", func(s *Settings) { s.resolvers = append(s.resolvers, builders...) })
+	return channelOption("WithResolvers", func(s *Settings) { s.resolvers = appendChecked(s, "WithResolvers", s.resolvers, builders) })
 }
 
 // WithServiceConfig sets the gRPC service config, in JSON, that holds as long as the resolver gives none. Its balancing
@@ -141,38 +142,61 @@ func WithAuthority(authority string) Option {
 
 // WithStatsHandler adds a grpc stats handler; it sees attempts. Several add up.
 func WithStatsHandler(h stats.Handler) Option {
-	return channelOption("WithStatsHandler", func(s *Settings) { s.dialOptions = append(s.dialOptions, grpc.WithStatsHandler(h)) })
+	return channelOption("WithStatsHandler", func(s *Settings) {
+		if h == nil {
+			s.fail("WithStatsHandler(nil) gives no handler; remove it")
+			return
+		}
+		s.dialOptions = append(s.dialOptions, grpc.WithStatsHandler(h))
+	})
 }
 
 // WithUnaryInterceptor adds interceptors that run once per unary call, around everything that policy does. The first is
 // the outermost. They get a nil *grpc.ClientConn when [WithConn] gave something else. Several add up.
 func WithUnaryInterceptor(interceptors ...grpc.UnaryClientInterceptor) Option {
-	return optionFunc(func(s *Settings) { s.unary = append(s.unary, interceptors...) })
+	return optionFunc(func(s *Settings) { s.unary = appendChecked(s, "WithUnaryInterceptor", s.unary, interceptors) })
 }
 
 // WithStreamInterceptor adds interceptors that run once per stream, around everything that policy does. The first is the
 // outermost. They get a nil *grpc.ClientConn when [WithConn] gave something else. Several add up.
 func WithStreamInterceptor(interceptors ...grpc.StreamClientInterceptor) Option {
-	return optionFunc(func(s *Settings) { s.stream = append(s.stream, interceptors...) })
+	return optionFunc(func(s *Settings) { s.stream = appendChecked(s, "WithStreamInterceptor", s.stream, interceptors) })
 }
 
 // WithAttemptInterceptor adds interceptors that run for each attempt of a unary call, within what policy does. The first is
 // the outermost. Several add up.
 func WithAttemptInterceptor(interceptors ...grpc.UnaryClientInterceptor) Option {
-	return optionFunc(func(s *Settings) { s.attemptUnary = append(s.attemptUnary, interceptors...) })
+	return optionFunc(func(s *Settings) {
+		s.attemptUnary = appendChecked(s, "WithAttemptInterceptor", s.attemptUnary, interceptors)
+	})
 }
 
 // WithStreamAttemptInterceptor adds interceptors that run within what policy does to a stream. grpc's replay of a stream
 // happens beneath them. The first is the outermost. Several add up.
 func WithStreamAttemptInterceptor(interceptors ...grpc.StreamClientInterceptor) Option {
-	return optionFunc(func(s *Settings) { s.attemptStreams = append(s.attemptStreams, interceptors...) })
+	return optionFunc(func(s *Settings) {
+		s.attemptStreams = appendChecked(s, "WithStreamAttemptInterceptor", s.attemptStreams, interceptors)
+	})
 }
 
 // WithDialOptions passes options to grpc as they are, for what has no option here. Credentials, resolvers and the default
-// service config have: given here they are not seen or are replaced. Interceptors given here run for each attempt.
-// Several add up.
+// service config have: given here they are replaced by this package's. Interceptors given here run for each attempt; those
+// of streams also see an empty call from time to time while a constructor or WaitReady keeps an idle channel awake. Several
+// add up.
 func WithDialOptions(options ...grpc.DialOption) Option {
-	return channelOption("WithDialOptions", func(s *Settings) { s.raw = append(s.raw, options...) })
+	return channelOption("WithDialOptions", func(s *Settings) { s.raw = appendChecked(s, "WithDialOptions", s.raw, options) })
+}
+
+// appendChecked appends values to list, but for those that are nil, which it reports.
+func appendChecked[T any](s *Settings, option string, list, values []T) []T {
+	for i, v := range values {
+		if r := reflect.ValueOf(&v).Elem(); r.IsNil() {
+			s.fail("%s: argument %d is nil; remove it", option, i+1)
+			continue
+		}
+		list = append(list, v)
+	}
+	return list
 }
 
 // channelPolicy is an option with a policy field that belongs to the channel.

@@ -19,6 +19,7 @@ func WithInsecure() Option {
 func WithTLS(config *tls.Config) Option {
 	return channelOption("WithTLS", func(s *Settings) {
 		if config == nil {
+			s.credsOption = "WithTLS" // given, if badly
 			s.fail("WithTLS(nil) has no configuration; pass &tls.Config{} for the system's roots")
 			return
 		}
@@ -30,6 +31,7 @@ func WithTLS(config *tls.Config) Option {
 func WithTransportCredentials(c credentials.TransportCredentials) Option {
 	return channelOption("WithTransportCredentials", func(s *Settings) {
 		if c == nil {
+			s.credsOption = "WithTransportCredentials"
 			s.fail("WithTransportCredentials(nil) gives no credentials; remove it")
 			return
 		}

@@ -15,11 +15,15 @@ func WithDialer(dial func(ctx context.Context, address string) (net.Conn, error)
 			s.fail("WithDialer(nil) gives no dialer; remove it")
 			return
 		}
+		s.direct = true
 		s.dialOptions = append(s.dialOptions, grpc.WithContextDialer(dial))
 	})
 }
 
 // WithoutProxy ignores the proxy that HTTPS_PROXY and NO_PROXY name. Default: it is used.
 func WithoutProxy() Option {
-	return channelOption("WithoutProxy", func(s *Settings) { s.dialOptions = append(s.dialOptions, grpc.WithNoProxy()) })
+	return channelOption("WithoutProxy", func(s *Settings) {
+		s.direct = true
+		s.dialOptions = append(s.dialOptions, grpc.WithNoProxy())
+	})
 }

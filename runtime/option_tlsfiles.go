@@ -36,6 +36,7 @@ const defaultTLSRefresh = time.Minute
 func WithTLSFiles(files TLSFiles) Option {
 	return channelOption("WithTLSFiles", func(s *Settings) {
 		if err := files.check(); err != nil {
+			s.credsOption = "WithTLSFiles" // given, if badly
 			s.fail("WithTLSFiles: %w", err)
 			return
 		}

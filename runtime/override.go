@@ -1,6 +1,8 @@
 package goresilient
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -30,15 +32,17 @@ func (c *Client) checkOverride(doc *policy.Document) policy.Problems {
 	c.mu.Unlock()
 	merged, _ := stack.Service()
 	wrong := append(policy.Unsupported(merged), policy.ValidateEffective(merged)...)
-	if err := balancer.ValidateConfig(balancer.Config{LoadBalancing: policy.Complete(merged).LoadBalancing}); err != nil {
-		wrong = append(wrong, policy.Problem{Path: "load_balancing", Text: err.Error()})
+	var unusable policy.Problems
+	if errors.As(balancer.ValidateConfig(balancer.Config{LoadBalancing: policy.Complete(merged).LoadBalancing}), &unusable) {
+		wrong = append(wrong, unusable...)
 	}
 	for _, d := range c.desc.Methods {
 		effective, _, _ := stack.Method(d.Name, d.rpc())
-		found := append(policy.Unsupported(effective), policy.ValidateEffectiveMethod(effective)...)
-		ps = append(ps, doc.At(path+".methods."+d.Name, found)...)
+		ps = append(ps, doc.At(path+".methods."+d.Name, checkMethod(effective))...)
 	}
-	return append(ps, doc.At(path+".policy", wrong)...)
+	ps = append(ps, doc.At(path+".policy", wrong)...)
+	slices.SortStableFunc(ps, func(a, b policy.Problem) int { return cmp.Or(a.Line-b.Line, a.Column-b.Column) })
+	return ps
 }
 
 // follow puts doc, which was checked, or nothing, in force. It reports what is fixed at start and therefore stays.
@@ -48,7 +52,6 @@ func (c *Client) follow(doc *policy.Document, version string) policy.Problems {
 		layers = doc.Layers(c.desc.Name, policy.LevelOverride)
 	}
 	c.mu.Lock()
-	before, _ := c.stack().Service()
 	c.override, c.overrideVersion = layers, version
 	after, origins := c.stack().Service()
 	c.compile(c.stack())
@@ -56,20 +59,20 @@ func (c *Client) follow(doc *policy.Document, version string) policy.Problems {
 	if c.channel != nil {
 		c.channel.rebase(c, c.withOverride())
 	}
-	return fixed(before, after, origins)
+	return fixed(c.atStart, after, origins)
 }
 
-// fixed reports the fields in which before and after differ and that are fixed when a client is made.
-func fixed(before, after *policy.Service, origins policy.Origins) policy.Problems {
+// fixed reports the fields in which after differs from what a client was made with and that are fixed then.
+func fixed(atStart, after *policy.Service, origins policy.Origins) policy.Problems {
 	had := make(map[string]any)
-	for path, v := range policy.Fields(before) {
+	for path, v := range policy.Fields(atStart) {
 		had[path] = v
 	}
 	var notes policy.Problems
 	for path, v := range policy.Fields(after) {
 		_, start := policy.ScopeOf(path)
 		old, written := had[path]
-		if !start || written && policy.FormatValue(old) == policy.FormatValue(v) {
+		if !start || v == nil || written && policy.FormatValue(old) == policy.FormatValue(v) {
 			continue
 		}
 		o := origins[path]

@@ -124,7 +124,11 @@ func (s OverridesStatus) clone() OverridesStatus {
 func (o *Overrides) put(doc *policy.Document, status OverridesStatus) {
 	o.doc, o.status = doc, status
 	for _, c := range o.ordered() {
-		o.status.Notes = append(o.status.Notes, c.follow(doc, status.Version)...)
+		for _, note := range c.follow(doc, status.Version) {
+			if !slices.Contains(o.status.Notes, note) { // clients of one service have the same
+				o.status.Notes = append(o.status.Notes, note)
+			}
+		}
 	}
 	if doc != nil {
 		o.status.Notes = append(o.status.Notes, o.unused(doc)...)

@@ -1,43 +1,33 @@
 package goresilient
 
-import (
-	"errors"
-	"sync"
-
-	"github.com/goresilient/goresilient/runtime/discovery"
-)
+import "sync"
 
 // reports remembers what discovery said last, for those who wait in a dial. The zero value is ready.
 type reports struct {
-	mu        sync.Mutex
-	err       error // of the last report; nil after a good one
-	endpoints int   // of the last good report
-	seen      bool  // whether there was a good one
-	changed   chan struct{}
+	mu      sync.Mutex
+	last    resolutions
+	changed chan struct{} // nil while nobody waits
 }
 
 // resolutions is the state of discovery.
 type resolutions struct {
-	err       error
-	endpoints int
-	seen      bool
+	err  error // of the last report; nil after a good one
+	seen bool  // whether there was a good one
 }
 
-func (r *reports) resolved(endpoints int) {
+// resolved notes a state, and what is wrong with its service config; nil for nothing.
+func (r *reports) resolved(invalid error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	var invalid *discovery.ServiceConfigError
-	if !errors.As(r.err, &invalid) { // which comes with a state, just before it
-		r.err = nil
-	}
-	r.endpoints, r.seen = endpoints, true
+	r.last = resolutions{err: invalid, seen: r.last.seen || invalid == nil}
 	r.wake()
 }
 
+// failed notes an error of discovery.
 func (r *reports) failed(err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.err = err
+	r.last.err = err
 	r.wake()
 }
 
@@ -48,12 +38,19 @@ func (r *reports) wake() {
 	}
 }
 
-// last returns the state of discovery, and a channel that is closed when it changes.
-func (r *reports) last() (resolutions, <-chan struct{}) {
+// now returns the state of discovery.
+func (r *reports) now() resolutions {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.last
+}
+
+// watch returns the state of discovery, and a channel that is closed when it changes.
+func (r *reports) watch() (resolutions, <-chan struct{}) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.changed == nil {
 		r.changed = make(chan struct{})
 	}
-	return resolutions{r.err, r.endpoints, r.seen}, r.changed
+	return r.last, r.changed
 }

@@ -44,6 +44,7 @@ type Settings struct {
 	perRPC        []credentials.PerRPCCredentials
 	resolvers     []resolver.Builder
 	serviceConfig *discovery.ServiceConfig
+	direct        bool              // no proxy is asked
 	dialOptions   []grpc.DialOption // of options with a meaning of their own
 	raw           []grpc.DialOption // of WithDialOptions
 
@@ -151,6 +152,15 @@ func (s *Settings) checkCombinations() {
 	if s.channel != nil && s.conn != nil {
 		s.fail("WithChannel and WithConn were both given; a client has one connection: remove one")
 	}
+	if s.conn != nil {
+		for _, l := range s.policies {
+			for path, v := range policy.Fields(l.Service) {
+				if scope, _ := policy.ScopeOf(path); scope == policy.ScopeChannel && v != nil && !slices.Contains(s.channelOptions, l.Source) {
+					s.fail("%s sets %s, which cannot change the connection that WithConn gives; set it where the connection is made", l.Source, path)
+				}
+			}
+		}
+	}
 	if given := s.channelOptions; len(given) > 0 {
 		switch {
 		case s.channel != nil:
@@ -158,7 +168,6 @@ func (s *Settings) checkCombinations() {
 		case s.conn != nil:
 			s.fail("%s cannot change the connection that WithConn gives; set it where the connection is made", strings.Join(given, ", "))
 		}
-		return
 	}
 }
 

@@ -51,6 +51,12 @@ func (p sharedPolicy) bringing(c *Client, layers []policy.Layer) sharedPolicy {
 	return p
 }
 
+// without returns p without what a client brought.
+func (p sharedPolicy) without(c *Client) sharedPolicy {
+	brought := slices.DeleteFunc(slices.Clone(p.brought), func(b contribution) bool { return b.owner == c })
+	return sharedPolicy{own: p.own, brought: brought}
+}
+
 // orphaning returns p without reference to a client that leaves. Clients that come and go with one schema do not add up.
 func (p sharedPolicy) orphaning(c *Client) sharedPolicy {
 	i := slices.IndexFunc(p.brought, func(b contribution) bool { return b.owner == c })
@@ -109,11 +115,14 @@ func (p sharedPolicy) disagreements(c *Client, started bool) error {
 
 	var errs []error
 	differ := func(path, want, have string, wantFrom, haveFrom policy.Origin) {
-		errs = append(errs, fmt.Errorf("%s: %s wants %s (%v) and the channel has %s (%v); write the same in both, or set it in NewChannel",
+		errs = append(errs, fmt.Errorf("%s: %s wants %s (%v) and the channel has %s (%v); write the same in both, set it in NewChannel, or give the client a channel of its own",
 			path, c.desc.Name, want, wantFrom, have, haveFrom))
 	}
 	for path, v := range policy.Fields(wanted) {
 		if _, decided := ownFrom[path]; decided || v == nil {
+			if path == "target" && wantedFrom[path].Level == policy.LevelEnvironment && *own.Target != v {
+				differ(path, policy.FormatValue(v), policy.FormatValue(*own.Target), wantedFrom[path], ownFrom[path])
+			}
 			continue
 		}
 		_, start := policy.ScopeOf(path)

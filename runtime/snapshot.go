@@ -74,7 +74,7 @@ func (c *Client) Snapshot() Snapshot {
 	s.Override = c.overrideVersion
 	c.mu.Unlock()
 	merged, origins := layers.Service()
-	s.Policy, s.Origins = policy.Complete(merged), origins
+	s.Policy, s.Origins = policy.Carried(policy.Complete(merged)), origins
 	switch {
 	case c.channel != nil:
 		c.channel.describe(&s)
@@ -86,7 +86,7 @@ func (c *Client) Snapshot() Snapshot {
 		s.Methods = append(s.Methods, MethodSnapshot{
 			Name:     d.Name,
 			Timeout:  p.total,
-			Policy:   policy.Clone(p.effective),
+			Policy:   policy.Carried(p.effective),
 			Origins:  maps.Clone(p.origins),
 			Withheld: slices.Clone(p.withheld),
 		})
@@ -97,8 +97,7 @@ func (c *Client) Snapshot() Snapshot {
 // describe fills in what the channel knows. The channel's part of the policy is what is in force there.
 func (ch *Channel) describe(s *Snapshot) {
 	s.State = ch.State()
-	found, _ := ch.reports.last()
-	s.Discovery = found.err
+	s.Discovery = ch.reports.now().err
 	for _, e := range ch.state.Endpoints() {
 		s.Endpoints = append(s.Endpoints, EndpointSnapshot{
 			Endpoint:  e.Endpoint.ID(),
@@ -117,6 +116,7 @@ func (ch *Channel) describe(s *Snapshot) {
 	inForce := policy.Clone(ch.policy)
 	s.Policy.Target, s.Policy.LoadBalancing, s.Policy.HealthCheck = inForce.Target, inForce.LoadBalancing, inForce.HealthCheck
 	s.Policy.OutlierDetection, s.Policy.Discovery, s.Policy.Connection = inForce.OutlierDetection, inForce.Discovery, inForce.Connection
+	s.Policy = policy.Carried(s.Policy)
 	for path := range s.Origins {
 		if isChannels(path) {
 			delete(s.Origins, path)

@@ -28,26 +28,35 @@ func (m *method) openGoverned(ctx context.Context, desc *grpc.StreamDesc, _ *grp
 	if !ok {
 		return nil, ErrClosed
 	}
-	p := m.plan.Load()
-	limited, cause := p.limit(ctx, fullName, opts)
-	if limited != nil {
-		ctx = limited
-	}
-	s := &stream{desc: desc, limited: limited, cause: cause}
+	s := &stream{desc: desc}
 	s.end = sync.OnceFunc(func() {
-		if limited != nil {
-			limited.Release()
+		if s.limited != nil {
+			s.limited.Release()
 		}
 		c.calls.End(token)
 	})
-	opts = append(slices.Clip(p.with(opts)), grpc.OnFinish(func(error) { s.end() }))
+	opened := false
+	defer func() { // an interceptor may panic
+		if !opened {
+			s.end()
+		}
+	}()
+	p := m.plan.Load()
+	if s.limited, s.cause = p.limit(ctx, fullName, opts); s.limited != nil {
+		ctx = s.limited
+	}
+	opts = p.with(opts)
+	told := c.grpc != nil && c.attemptStream == nil
+	if told { // grpc tells of the end of each try; an interceptor may make several
+		opts = append(slices.Clip(opts), grpc.OnFinish(func(error) { s.end() }))
+	}
 	under, err := c.streamer(ctx, desc, fullName, opts)
 	if err != nil {
-		s.end()
 		return nil, s.named(err)
 	}
-	if c.grpc != nil && c.attemptStream == nil && limited == nil {
-		return under, nil // grpc calls OnFinish whatever happens
+	opened = true
+	if told && s.limited == nil {
+		return under, nil
 	}
 	s.ClientStream = under
 	s.unwatch = context.AfterFunc(ctx, s.end)

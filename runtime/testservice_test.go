@@ -5,15 +5,12 @@ import (
 	"net"
 	"testing"
 
-	"go.uber.org/goleak"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/interop/grpc_testing"
 
 	goresilient "github.com/goresilient/goresilient/runtime"
 	"github.com/goresilient/goresilient/runtime/policy"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // testService is grpc's own test service, as the generator would describe it.
 var testService = goresilient.ServiceDesc{

@@ -20,7 +20,7 @@ func (ch *Channel) start() error {
 	if ch.policy.Target == nil {
 		return errors.New("no target is known; write (goresilient.v1.service).target in the schema, or pass WithTarget")
 	}
-	target, builder, err := discovery.ParseTarget(*ch.policy.Target, ch.lookup())
+	target, builder, err := discovery.ParseTarget(ch.settings.viaProxy(*ch.policy.Target), ch.lookup())
 	if err != nil {
 		return err
 	}
@@ -35,10 +35,11 @@ func (ch *Channel) start() error {
 	if err != nil {
 		return err
 	}
-	opts := append([]grpc.DialOption{grpc.WithResolvers(wrapper.Builder())}, creds...)
-	opts = append(opts, connectionOptions(ch.policy.Connection)...)
+	opts := append([]grpc.DialOption{grpc.WithResolvers(wrapper.Builder())}, connectionOptions(ch.policy.Connection)...)
 	opts = append(opts, s.dialOptions...)
 	opts = append(opts, s.raw...)
+	// Last, so that a raw option cannot take away what was checked.
+	opts = append(opts, creds...)
 	// Holds until the resolver's first state, and if a raw option makes grpc ignore the configs of resolvers.
 	opts = append(opts, grpc.WithDefaultServiceConfig(ch.config.Render(nil, ch.healthService())))
 	cc, err := grpc.NewClient(target.URL.String(), opts...)
@@ -48,7 +49,12 @@ func (ch *Channel) start() error {
 		}
 		return fmt.Errorf("target %q: %w", *ch.policy.Target, err)
 	}
-	ch.transport = transport{cc: cc, wrapper: wrapper, files: files, started: ch.policy}
+	ch.transport = transport{cc: cc, wrapper: wrapper, files: files, started: ch.policy, startedFrom: make(policy.Origins)}
+	for path, o := range ch.origins {
+		if _, start := policy.ScopeOf(path); start {
+			ch.startedFrom[path] = o
+		}
+	}
 	return nil
 }
 

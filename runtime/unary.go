@@ -2,8 +2,10 @@ package goresilient
 
 import (
 	"context"
+	"errors"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/status"
 )
 
 // UnaryMethod is one unary RPC of a generated client.
@@ -21,8 +23,14 @@ func NewUnaryMethod[Req, Res any](c *Client, name string) *UnaryMethod[Req, Res]
 
 // Call calls the RPC. The error is a gRPC status, see the errors of this package for what it may carry.
 func (u *UnaryMethod[Req, Res]) Call(ctx context.Context, in *Req, opts ...grpc.CallOption) (*Res, error) {
+	m := u.method
+	token, ok := m.client.calls.Begin()
+	if !ok {
+		return nil, ErrClosed
+	}
+	defer m.client.calls.End(token)
 	out := new(Res)
-	if err := u.method.call(ctx, u.method.fullName, in, out, opts); err != nil {
+	if err := m.intercepted(ctx, m.fullName, in, out, opts); err != nil {
 		if u.fallback != nil {
 			return u.fallback(ctx, in, err)
 		}
@@ -31,16 +39,25 @@ func (u *UnaryMethod[Req, Res]) Call(ctx context.Context, in *Req, opts ...grpc.
 	return out, nil
 }
 
-// call makes a call, from the outermost layer in.
+// call makes a call that is not typed.
 func (m *method) call(ctx context.Context, fullName string, in, out any, opts []grpc.CallOption) error {
-	c := m.client
-	token, ok := c.calls.Begin()
+	token, ok := m.client.calls.Begin()
 	if !ok {
 		return ErrClosed
 	}
-	defer c.calls.End(token)
+	defer m.client.calls.End(token)
+	return m.intercepted(ctx, fullName, in, out, opts)
+}
+
+// intercepted is the call from its interceptors in.
+func (m *method) intercepted(ctx context.Context, fullName string, in, out any, opts []grpc.CallOption) error {
+	c := m.client
 	if c.callUnary != nil {
 		return c.callUnary(ctx, fullName, in, out, c.grpc, m.governed, opts...)
+	}
+	// Fewer frames for the most frequent case: on a new goroutine each one adds to what is copied when its stack grows.
+	if p := m.plan.Load(); p.total == 0 && len(opts) == 0 && c.attemptUnary == nil {
+		return c.conn.Invoke(ctx, fullName, in, out, p.options...)
 	}
 	return m.governed(ctx, fullName, in, out, c.grpc, opts...)
 }
@@ -59,9 +76,20 @@ func (m *method) governed(ctx context.Context, fullName string, in, out any, _ *
 // attempt is one try on the connection.
 func (c *Client) attempt(ctx context.Context, fullName string, in, out any, opts []grpc.CallOption) error {
 	if c.attemptUnary != nil {
-		return c.attemptUnary(ctx, fullName, in, out, c.grpc, c.invoke, opts...)
+		return asStatus(c.attemptUnary(ctx, fullName, in, out, c.grpc, c.invoke, opts...))
 	}
-	return c.conn.Invoke(ctx, fullName, in, out, opts...)
+	return asStatus(c.conn.Invoke(ctx, fullName, in, out, opts...))
+}
+
+// asStatus turns the error of a context, which a connection that is not grpc's may return as it is, into a status.
+func asStatus(err error) error {
+	if err == nil || !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, context.Canceled) {
+		return err
+	}
+	if _, ok := status.FromError(err); ok {
+		return err
+	}
+	return status.FromContextError(err).Err()
 }
 
 // invoke is a [grpc.UnaryInvoker].

@@ -15,6 +15,7 @@ import (
 	"os"
 
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoregistry"
 	"google.golang.org/protobuf/types/pluginpb"
 
 	"github.com/goresilient/goresilient/internal/generator"
@@ -46,14 +47,33 @@ func respond(request []byte, out io.Writer) error {
 	if len(request) == 0 {
 		return errors.New("standard input is empty; let protoc or buf run this program, which write a request to it")
 	}
-	req := new(pluginpb.CodeGeneratorRequest)
-	if err := proto.Unmarshal(request, req); err != nil {
+	req, err := decode(request)
+	if err != nil {
 		return fmt.Errorf("standard input is no CodeGeneratorRequest: %w; let protoc or buf run this program", err)
 	}
-	response, err := proto.Marshal(generator.Respond(req, generator.Environment{ReadFile: os.ReadFile}))
+	env := generator.Environment{ReadFile: os.ReadFile}
+	if dir, err := os.Getwd(); err == nil {
+		env.WorkingDirectory = dir
+	}
+	response, err := proto.Marshal(generator.Respond(req, env))
 	if err != nil {
 		return fmt.Errorf("encode the response: %w", err)
 	}
 	_, err = out.Write(response)
 	return err
+}
+
+// decode reads a request. If the bytes of an option are not what the policy schema says, which protoc does not always
+// see, it leaves all options undecoded: the generator then tells which one it is, and in which file.
+func decode(request []byte) (*pluginpb.CodeGeneratorRequest, error) {
+	req := new(pluginpb.CodeGeneratorRequest)
+	err := proto.Unmarshal(request, req)
+	if err == nil {
+		return req, nil
+	}
+	raw := new(pluginpb.CodeGeneratorRequest)
+	if (proto.UnmarshalOptions{Resolver: new(protoregistry.Types)}).Unmarshal(request, raw) != nil {
+		return nil, err
+	}
+	return raw, nil
 }

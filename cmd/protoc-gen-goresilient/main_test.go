@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protodesc"
 	"google.golang.org/protobuf/types/descriptorpb"
@@ -36,7 +37,19 @@ func stdin(t *testing.T, content []byte) *os.File {
 	return file
 }
 
-func TestRequest(t *testing.T) {
+func write(t *testing.T, path, content string) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// request is that for a file with one service, which has the options.
+func request(t *testing.T, options *descriptorpb.ServiceOptions) []byte {
+	t.Helper()
 	req, err := proto.Marshal(&pluginpb.CodeGeneratorRequest{
 		FileToGenerate: []string{"s.proto"},
 		Parameter:      proto.String("paths=source_relative"),
@@ -46,7 +59,7 @@ func TestRequest(t *testing.T) {
 			Options:     &descriptorpb.FileOptions{GoPackage: proto.String("example.com/s")},
 			MessageType: []*descriptorpb.DescriptorProto{{Name: proto.String("M")}},
 			Service: []*descriptorpb.ServiceDescriptorProto{{
-				Name: proto.String("S"),
+				Name: proto.String("S"), Options: options,
 				Method: []*descriptorpb.MethodDescriptorProto{{
 					Name: proto.String("Get"), InputType: proto.String(".M"), OutputType: proto.String(".M"),
 				}},
@@ -56,8 +69,50 @@ func TestRequest(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return req
+}
+
+// TestOptionsThatDoNotFit: what protoc hands over need not be what the schema says.
+func TestOptionsThatDoNotFit(t *testing.T) {
+	number := goresilientv1.E_Service.TypeDescriptor().Number()
+	value := func(fields ...byte) []byte {
+		return protowire.AppendBytes(protowire.AppendTag(nil, number, protowire.BytesType), fields)
+	}
+	for _, test := range []struct {
+		name string
+		raw  []byte
+		want string
+	}{
+		{"text that is not UTF-8", value(0x0a, 1, 0xff), // the target
+			"s.proto: S: (goresilient.v1.service) has text that is not UTF-8; write its strings in UTF-8"},
+		{"a string", value('m', 'i', 'n', 'e'),
+			"s.proto: S: (goresilient.v1.service) has a value that is not of the option's type; " +
+				"import the schema that protoc-gen-goresilient proto -o DIR writes"},
+		{"a number", protowire.AppendVarint(protowire.AppendTag(nil, number, protowire.VarintType), 5),
+			"s.proto: S: (goresilient.v1.service) has a value that is not of the option's type; " +
+				"import the schema that protoc-gen-goresilient proto -o DIR writes"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			options := new(descriptorpb.ServiceOptions)
+			options.ProtoReflect().SetUnknown(test.raw)
+			var out bytes.Buffer
+			if err := run(nil, stdin(t, request(t, options)), &out); err != nil {
+				t.Fatal(err)
+			}
+			resp := new(pluginpb.CodeGeneratorResponse)
+			if err := proto.Unmarshal(out.Bytes(), resp); err != nil {
+				t.Fatal(err)
+			}
+			if resp.GetError() != test.want {
+				t.Errorf("the error is %q, want %q", resp.GetError(), test.want)
+			}
+		})
+	}
+}
+
+func TestRequest(t *testing.T) {
 	var out bytes.Buffer
-	if err := run(nil, stdin(t, req), &out); err != nil {
+	if err := run(nil, stdin(t, request(t, nil)), &out); err != nil {
 		t.Fatal(err)
 	}
 	resp := new(pluginpb.CodeGeneratorResponse)
@@ -70,7 +125,10 @@ func TestRequest(t *testing.T) {
 }
 
 func TestVerbs(t *testing.T) {
-	dir := t.TempDir()
+	dir, older := t.TempDir(), t.TempDir()
+	file := filepath.Join(dir, "file")
+	write(t, file, "")
+	write(t, filepath.Join(older, "goresilient", "v1", "policy.proto"), "older")
 	for _, test := range []struct {
 		args      []string
 		out, want string // want is of the error; "" for none
@@ -78,6 +136,12 @@ func TestVerbs(t *testing.T) {
 		{args: []string{"--version"}, out: "protoc-gen-goresilient " + generator.Version + "\n"},
 		{args: []string{"--help"}, out: "policy=FILE"},
 		{args: []string{"-h"}, out: "package_suffix=SUFFIX"},
+		{args: []string{"proto", "--help"}, out: "proto -o DIR"},
+		{args: []string{"--version", "now"}, want: `--version takes no argument, and "now" follows; remove it`},
+		{args: []string{"-h", "proto"}, want: `-h takes no argument, and "proto" follows; remove it`},
+		{args: []string{"proto", "-o", file}, want: "; let -o name a folder"},
+		{args: []string{"proto", "-o", older}, out: "policy.proto (replaced a different one)\n"},
+		{args: []string{"proto", "-o", older}, out: "policy.proto\n"},
 		{args: []string{"proto", "-o", dir}, out: filepath.Join(dir, "goresilient", "v1", "policy.proto")},
 		{args: []string{"proto"}, want: "write proto -o DIR"},
 		{args: []string{"proto", "-x"}, want: "write proto -o DIR"},

@@ -29,11 +29,9 @@ Parameters (protoc: --goresilient_opt=NAME=VALUE; buf: opt):
 func runVerb(args []string, out io.Writer) error {
 	switch args[0] {
 	case "--version", "-version":
-		_, err := fmt.Fprintln(out, "protoc-gen-goresilient", generator.Version)
-		return err
+		return printAlone(args, "protoc-gen-goresilient "+generator.Version, out)
 	case "--help", "-help", "-h", "help":
-		_, err := fmt.Fprintln(out, usage)
-		return err
+		return printAlone(args, usage, out)
 	case "proto":
 		return writeSchema(args[1:], out)
 	default:
@@ -42,21 +40,39 @@ func runVerb(args []string, out io.Writer) error {
 	}
 }
 
-// writeSchema writes the policy schema into the folder that the flag -o names.
+// printAlone prints the text that the first argument asks for, which takes no other argument.
+func printAlone(args []string, text string, out io.Writer) error {
+	if len(args) > 1 {
+		return fmt.Errorf("%s takes no argument, and %q follows; remove it", args[0], args[1])
+	}
+	_, err := fmt.Fprintln(out, text)
+	return err
+}
+
+// writeSchema writes the policy schema into the folder that the flag -o names, and prints where it is.
 func writeSchema(args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("proto", flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
 	dir := flags.String("o", "", "folder")
-	if err := flags.Parse(args); err != nil || *dir == "" || flags.NArg() > 0 {
-		return errors.Join(err, fmt.Errorf("write proto -o DIR; DIR is the folder that protoc's -I or buf's module names"))
+	err := flags.Parse(args)
+	if errors.Is(err, flag.ErrHelp) {
+		_, err := fmt.Fprintln(out, usage)
+		return err
+	}
+	if err != nil || *dir == "" || flags.NArg() > 0 {
+		return errors.Join(err, errors.New("write proto -o DIR; DIR is the folder that protoc's -I or buf's module names"))
 	}
 	path := filepath.Join(*dir, filepath.FromSlash(schema.PolicyPath))
+	note := ""
+	if old, err := os.ReadFile(path); err == nil && string(old) != schema.Policy {
+		note = " (replaced a different one)"
+	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return err
+		return fmt.Errorf("%w; let -o name a folder, or one that can be made", err)
 	}
 	if err := os.WriteFile(path, []byte(schema.Policy), 0o644); err != nil {
-		return err
+		return fmt.Errorf("%w; let -o name a folder that can be written", err)
 	}
-	_, err := fmt.Fprintln(out, path)
+	_, err = fmt.Fprintln(out, path+note)
 	return err
 }

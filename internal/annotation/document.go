@@ -28,7 +28,7 @@ func (r *reader) document() []layer {
 			r.entry(doc.Services[name], sd)
 			continue
 		}
-		r.report(r.documentPlace("services."+name, ""), name, "no file of this run declares the service; "+
+		r.reportText(r.documentPlace("services."+name, ""), name, "no file of this run declares the service; "+
 			"correct the name, or remove the entry "+
 			"(buf hands over one directory at a time unless its plugin has strategy: all)")
 	}
@@ -37,7 +37,7 @@ func (r *reader) document() []layer {
 	}
 	reportUnsupported(r, doc.Defaults, "defaults", "defaults")
 	l := layer{
-		Layer:   doc.Layers("", policy.LevelFile)[0],
+		Layer:   r.documentLayers("", policy.LevelFile)[0],
 		subject: "defaults",
 		place:   func(path string) Place { return r.documentPlace("defaults", path) },
 	}
@@ -62,7 +62,7 @@ func checkMethods[T policy.Mergeable](
 		path, subject := prefix+"."+name, string(sd.FullName())+"."+name
 		md := sd.Methods().ByName(protoreflect.Name(name))
 		if md == nil {
-			r.report(r.documentPlace(path, ""), subject,
+			r.reportText(r.documentPlace(path, ""), subject,
 				fmt.Sprintf("the service has no RPC %q; write %s", name, methodChoices(sd)))
 			continue
 		}
@@ -71,7 +71,7 @@ func checkMethods[T policy.Mergeable](
 			continue
 		}
 		for _, p := range check(entries[name], md) {
-			r.report(r.documentPlace(path, p.Path), subject, text(p))
+			r.report(r.documentPlace(path, p.Path), subject, p)
 		}
 	}
 }
@@ -81,7 +81,7 @@ func reportUnsupported[T policy.Mergeable](r *reader, v *T, prefix, subject stri
 		return
 	}
 	for _, p := range policy.Unsupported(v) {
-		r.report(r.documentPlace(prefix, p.Path), subject, text(p))
+		r.reportUnsupported(r.documentPlace(prefix, p.Path), subject, p)
 	}
 }
 
@@ -92,12 +92,12 @@ func (r *reader) entryLayers(sd protoreflect.ServiceDescriptor) ([]layer, map[st
 	if doc == nil || doc.Services[name] == nil {
 		return nil, nil
 	}
-	all := doc.Layers(name, policy.LevelService)
+	all := r.documentLayers(name, policy.LevelService)
 	entry := all[len(all)-1]
 	prefix := "services." + name
 	service := layer{
 		Layer: policy.Layer{
-			Level: policy.LevelService, Source: doc.Source,
+			Level: policy.LevelService, Source: entry.Source,
 			Service: entry.Service, Lines: compactLines(entry.Service, entry.Lines),
 		},
 		subject: name,
@@ -105,7 +105,7 @@ func (r *reader) entryLayers(sd protoreflect.ServiceDescriptor) ([]layer, map[st
 	}
 	methods := layer{
 		Layer: policy.Layer{
-			Level: policy.LevelMethod, Source: doc.Source,
+			Level: policy.LevelMethod, Source: entry.Source,
 			Methods: make(map[string]*policy.Method), MethodLines: make(map[string]policy.Lines),
 		},
 		methodPlace: func(method, path string) Place { return r.documentPlace(prefix+".methods."+method, path) },
@@ -116,6 +116,17 @@ func (r *reader) entryLayers(sd protoreflect.ServiceDescriptor) ([]layer, map[st
 		}
 	}
 	return []layer{service, methods}, doc.Services[name].Traits
+}
+
+// documentLayers returns what the document says of a service, under the name that it has in generated code.
+func (r *reader) documentLayers(service string, level policy.Level) []policy.Layer {
+	layers := r.in.Document.Layers(service, level)
+	for i := range layers {
+		if r.in.DocumentName != "" {
+			layers[i].Source = r.in.DocumentName
+		}
+	}
+	return layers
 }
 
 // documentPlace returns the position of a field of the document, or of the nearest thing around it.

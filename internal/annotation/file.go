@@ -1,6 +1,8 @@
 package annotation
 
 import (
+	"fmt"
+
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
@@ -14,15 +16,14 @@ const fileSubject = "file option"
 // fileReader reads the options of one file.
 type fileReader struct {
 	*reader
-	file      protoreflect.FileDescriptor
-	index     optionIndex // nil until an option is found
-	annotated bool        // the file itself has an option
+	file  protoreflect.FileDescriptor
+	index optionIndex // nil until an option is found
 }
 
 // reportNewer reports the options of d that only a newer version knows.
 func (f *fileReader) reportNewer(d protoreflect.Descriptor, subject string) {
 	for _, option := range f.newer.on(d) {
-		f.report(optionPlace(d, option.number), subject, "("+string(option.name)+") is an option that this version "+
+		f.reportText(optionPlace(d, option.number), subject, "("+string(option.name)+") is an option that this version "+
 			"does not know; upgrade protoc-gen-goresilient to the version that the schema is from")
 	}
 }
@@ -34,7 +35,6 @@ func (f *fileReader) fileLayers() []layer {
 	if value == nil {
 		return nil
 	}
-	f.annotated = true
 	return []layer{{
 		Layer: policy.Layer{
 			Level: policy.LevelFile, Source: f.file.Path(),
@@ -44,12 +44,12 @@ func (f *fileReader) fileLayers() []layer {
 	}}
 }
 
-// serviceLayer returns the layer of the option on a service, and whether there is one.
-func (f *fileReader) serviceLayer(sd protoreflect.ServiceDescriptor) (layer, bool) {
+// serviceLayer returns the layer of the option on a service, an empty one if there is none.
+func (f *fileReader) serviceLayer(sd protoreflect.ServiceDescriptor) layer {
 	f.reportNewer(sd, string(sd.FullName()))
 	value, at, broken := readOption(f, sd, goresilientv1.E_Service, policy.ServiceFromProto)
 	if value == nil {
-		return layer{}, false
+		return layer{}
 	}
 	return layer{
 		Layer: policy.Layer{
@@ -57,11 +57,11 @@ func (f *fileReader) serviceLayer(sd protoreflect.ServiceDescriptor) (layer, boo
 			Service: value, Lines: compactLines(value, at.lines()),
 		},
 		subject: string(sd.FullName()), place: at.place, broken: broken,
-	}, true
+	}
 }
 
-// methodLayer returns the layer of the options on the RPCs of sd, their traits, and whether any RPC has either.
-func (f *fileReader) methodLayer(sd protoreflect.ServiceDescriptor) (layer, map[string]*policy.Traits, bool) {
+// methodLayer returns the layer of the options on the RPCs of sd, and their traits.
+func (f *fileReader) methodLayer(sd protoreflect.ServiceDescriptor) (layer, map[string]*policy.Traits) {
 	places := make(map[string]func(string) Place)
 	l := layer{
 		Layer: policy.Layer{
@@ -71,36 +71,33 @@ func (f *fileReader) methodLayer(sd protoreflect.ServiceDescriptor) (layer, map[
 		methodPlace: func(method, path string) Place { return places[method](path) },
 	}
 	traits := make(map[string]*policy.Traits)
-	annotated := false
 	for i := range sd.Methods().Len() {
 		md := sd.Methods().Get(i)
 		name := string(md.Name())
 		f.reportNewer(md, string(md.FullName()))
 		if value, at, broken := readOption(f, md, goresilientv1.E_Method, policy.MethodFromProto); value != nil {
-			annotated = true
 			places[name] = at.place
 			l.broken = l.broken || broken
 			l.add(name, value, at.lines())
 		}
 		if value, at, _ := readOption(f, md, goresilientv1.E_Traits, policy.TraitsFromProto); value != nil {
-			annotated = true
 			traits[name] = value
 			for _, p := range checkTraits(value, md) {
-				f.report(at.place(p.Path), string(md.FullName()), text(p))
+				f.report(at.place(p.Path), string(md.FullName()), p)
 			}
 		}
 	}
-	return l, traits, annotated
+	return l, traits
 }
 
 // add puts the policy written on an RPC into l, unless it says nothing.
 func (l *layer) add(name string, m *policy.Method, lines policy.Lines) {
-	for range policy.Fields(m) {
-		l.Methods[name] = m
-		if lines = compactLines(m, lines); lines != nil {
-			l.MethodLines[name] = lines
-		}
+	if isEmpty(m) {
 		return
+	}
+	l.Methods[name] = m
+	if lines = compactLines(m, lines); lines != nil {
+		l.MethodLines[name] = lines
 	}
 }
 
@@ -113,19 +110,29 @@ func readOption[M proto.Message, T policy.Mergeable](
 	if d == protoreflect.Descriptor(f.file) {
 		subject = fileSubject
 	}
-	message, ok := extension[M](d, xt)
-	if !ok {
+	if f.foreign[numberOf(xt)] {
+		return nil, at, false // reported where the other option is declared
+	}
+	message, ok, err := extension[M](d, xt)
+	if !ok && err == nil {
 		return nil, at, false
 	}
 	at = f.text(d, xt)
+	if err != nil {
+		f.reportText(at.place(""), subject, fmt.Sprintf("(%s) %v", xt.TypeDescriptor().FullName(), err))
+		return new(T), at, true
+	}
 	value, problems := convert(message)
 	broken = len(problems) > 0
+	problems = append(problems, at.twoArms()...)
 	problems = append(problems, policy.Validate(value)...)
-	if !f.in.AllowUnsupported {
-		problems = append(problems, policy.Unsupported(value)...)
-	}
 	for _, p := range problems {
-		f.report(at.place(p.Path), subject, text(p))
+		f.report(at.place(p.Path), subject, p)
+	}
+	if !f.in.AllowUnsupported {
+		for _, p := range policy.Unsupported(value) {
+			f.reportUnsupported(at.place(p.Path), subject, p)
+		}
 	}
 	return value, at, broken
 }

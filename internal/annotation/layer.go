@@ -19,26 +19,30 @@ type layer struct {
 }
 
 // empty tells whether the layer says nothing.
-func (l layer) empty() bool {
-	for range policy.Fields(l.Service) {
+func (l layer) empty() bool { return isEmpty(l.Service) && len(l.Methods) == 0 }
+
+// isEmpty tells whether v sets nothing.
+func isEmpty[T policy.Mergeable](v *T) bool {
+	for range policy.Fields(v) {
 		return false
 	}
-	return len(l.Methods) == 0
+	return true
 }
 
 // written is where a value in force is written.
 type written struct {
 	place    Place
 	subject  string
-	onMethod bool // on the RPC itself
+	path     string // of the field that was looked for, at the level where it is written
+	onMethod bool   // on the RPC itself
 }
 
 // locateService finds the highest layer that sets the service field at path, or else the nearest message around it.
 func locateService(layers []layer, path string) (written, bool) {
-	for ; path != ""; path = parentPath(path) {
+	for at := path; at != ""; at = parentPath(at) {
 		for i := len(layers) - 1; i >= 0; i-- {
-			if l := layers[i]; sets(l.Service, path) {
-				return written{place: l.place(path), subject: l.subject}, true
+			if l := layers[i]; sets(l.Service, at) {
+				return written{place: l.place(at), subject: l.subject, path: path}, true
 			}
 		}
 	}
@@ -47,15 +51,16 @@ func locateService(layers []layer, path string) (written, bool) {
 
 // locateMethod is locateService for a field of the policy of the RPC md.
 func locateMethod(layers []layer, md protoreflect.MethodDescriptor, path string) (written, bool) {
+	const inherited = "method_defaults."
 	name := string(md.Name())
-	for ; path != ""; path = parentPath(path) {
+	for at := path; at != ""; at = parentPath(at) {
 		for i := len(layers) - 1; i >= 0; i-- {
 			l := layers[i]
-			if sets(l.Methods[name], path) {
-				return written{l.methodPlace(name, path), string(md.FullName()), true}, true
+			if sets(l.Methods[name], at) {
+				return written{l.methodPlace(name, at), string(md.FullName()), path, true}, true
 			}
-			if sets(l.Service, "method_defaults."+path) {
-				return written{place: l.place("method_defaults." + path), subject: l.subject}, true
+			if sets(l.Service, inherited+at) {
+				return written{place: l.place(inherited + at), subject: l.subject, path: inherited + path}, true
 			}
 		}
 	}

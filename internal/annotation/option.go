@@ -1,6 +1,10 @@
 package annotation
 
 import (
+	"errors"
+	"iter"
+	"strings"
+
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -10,14 +14,57 @@ import (
 	"github.com/goresilient/goresilient/runtime/policy"
 )
 
-// extension returns the value of the option xt of d, and whether it is set.
-func extension[M proto.Message](d protoreflect.Descriptor, xt protoreflect.ExtensionType) (value M, ok bool) {
+// extension returns the value of the option xt of d, and whether it is set. The error, which tells what to do, is of a
+// value that is not what the schema says.
+func extension[M proto.Message](d protoreflect.Descriptor, xt protoreflect.ExtensionType) (value M, ok bool, err error) {
 	options := d.Options()
-	if options == nil || !proto.HasExtension(options, xt) {
-		return value, false
+	if options == nil {
+		return value, false, nil
+	}
+	if !proto.HasExtension(options, xt) {
+		if options, err = decodeUnknown(options, xt); options == nil {
+			return value, false, err
+		}
 	}
 	value, ok = proto.GetExtension(options, xt).(M)
-	return value, ok
+	return value, ok, nil
+}
+
+// decodeUnknown decodes the option xt of options that the program's input kept as bytes: because the bytes of some
+// option do not fit, or because those of this one are of another type. The result is nil if there is no such option.
+func decodeUnknown(options proto.Message, xt protoreflect.ExtensionType) (decoded proto.Message, err error) {
+	var raw []byte
+	for number, field := range unknownFields(options.ProtoReflect()) {
+		if number == xt.TypeDescriptor().Number() {
+			raw = append(raw, field...)
+		}
+	}
+	if raw == nil {
+		return nil, nil
+	}
+	decoded = options.ProtoReflect().New().Interface()
+	err = proto.Unmarshal(raw, decoded)
+	switch {
+	case err != nil && strings.Contains(err.Error(), "UTF-8"):
+		return nil, errors.New("has text that is not UTF-8; write its strings in UTF-8")
+	case err != nil || !proto.HasExtension(decoded, xt):
+		return nil, errors.New("has a value that is not of the option's type; import the schema that " +
+			"protoc-gen-goresilient proto -o DIR writes")
+	}
+	return decoded, nil
+}
+
+// unknownFields yields the fields of m that were not decoded, each with its tag.
+func unknownFields(m protoreflect.Message) iter.Seq2[protoreflect.FieldNumber, []byte] {
+	return func(yield func(protoreflect.FieldNumber, []byte) bool) {
+		for raw := m.GetUnknown(); len(raw) > 0; {
+			number, _, size := protowire.ConsumeField(raw)
+			if size < 0 || !yield(number, raw[:size]) {
+				return
+			}
+			raw = raw[size:]
+		}
+	}
 }
 
 // idempotency returns the idempotency_level of an RPC.
@@ -73,15 +120,10 @@ func (n newerOptions) on(d protoreflect.Descriptor) []newerOption {
 	m := options.ProtoReflect()
 	byNumber := n[m.Descriptor().FullName()]
 	var found []newerOption
-	for raw := m.GetUnknown(); len(raw) > 0 && len(byNumber) > 0; {
-		number, _, size := protowire.ConsumeField(raw)
-		if size < 0 {
-			break
-		}
+	for number := range unknownFields(m) {
 		if option, ok := byNumber[number]; ok {
 			found = append(found, option)
 		}
-		raw = raw[size:]
 	}
 	return found
 }

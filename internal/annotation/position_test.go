@@ -99,6 +99,31 @@ func TestCompactLinesKeepsEveryLine(t *testing.T) {
 	}
 }
 
+func TestTwoArms(t *testing.T) {
+	const (
+		loadBalancing, pickFirst, roundRobin, shuffle = 2, 1, 2, 1
+		outlierDetection                              = 3
+	)
+	for _, test := range []struct {
+		name string
+		locs []location
+		want string
+	}{
+		{"two arms", []location{at(4, 4, loadBalancing, pickFirst, shuffle), at(5, 5, loadBalancing, roundRobin)},
+			"load_balancing.round_robin: stands beside pick_first, and only one of them can hold; remove one"},
+		{"one arm in two statements", []location{at(4, 4, loadBalancing, pickFirst), at(5, 5, loadBalancing, pickFirst, shuffle)}, ""},
+		{"other fields", []location{at(4, 4, loadBalancing), at(5, 5, outlierDetection, 1), at(6, 6, outlierDetection, 2)}, ""},
+		{"list and unknown field", []location{at(4, 4, outlierDetection, 12, 0), at(5, 5, outlierDetection, 12, 1), at(6, 6, 999, 1)}, ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			text := optionText{message: new(goresilientv1.ServicePolicy).ProtoReflect().Descriptor(), locs: test.locs}
+			if got := text.twoArms().Error(); got != test.want {
+				t.Errorf("got %q, want %q", got, test.want)
+			}
+		})
+	}
+}
+
 func TestSplitPath(t *testing.T) {
 	number := int32(goresilientv1.E_Service.TypeDescriptor().Number())
 	for _, test := range []struct {

@@ -22,20 +22,29 @@ type Problem struct {
 	Place
 	// Subject is whom it concerns, e.g., "acme.inventory.v1.InventoryService.GetItem" or "file option".
 	Subject string
+	// Path is the field, e.g., "retry.max_attempts"; "" for what concerns no single field.
+	Path string
 	// Text says what is wrong, with the value, and what to write instead.
 	Text string
+
+	unsupported bool // the field is not carried out by this version
 }
 
-// Error returns "file:line:col: subject: text".
+// Error returns "file:line:col: subject: path: text", without what is unknown.
 func (p Problem) Error() string {
 	var b strings.Builder
 	b.WriteString(p.File)
 	if p.Line > 0 {
-		fmt.Fprintf(&b, ":%d:%d", p.Line, p.Column)
+		fmt.Fprintf(&b, ":%d", p.Line)
+	}
+	if p.Column > 0 {
+		fmt.Fprintf(&b, ":%d", p.Column)
 	}
 	b.WriteString(": ")
-	if p.Subject != "" {
-		b.WriteString(p.Subject + ": ")
+	for _, part := range []string{p.Subject, p.Path} {
+		if part != "" {
+			b.WriteString(part + ": ")
+		}
 	}
 	b.WriteString(p.Text)
 	return b.String()
@@ -62,36 +71,51 @@ func (ps Problems) Unwrap() []error {
 	return errs
 }
 
-// Sorted returns ps by file, line, column, subject and text, each once.
+// Sorted returns ps by file, line, column, subject, field and text, each once.
 func (ps Problems) Sorted() Problems {
 	out := slices.Clone(ps)
 	slices.SortFunc(out, func(a, b Problem) int {
 		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column),
-			cmp.Compare(a.Subject, b.Subject), cmp.Compare(a.Text, b.Text))
+			cmp.Compare(a.Subject, b.Subject), cmp.Compare(a.Path, b.Path), cmp.Compare(a.Text, b.Text))
 	})
 	return slices.Compact(out)
+}
+
+// withoutContradictions drops what else is wrong with a field that is not carried out, or with a part of it: the field
+// has to go, and another remedy would contradict that.
+func (ps Problems) withoutContradictions() Problems {
+	type field struct{ file, subject, path string }
+	unsupported := make(map[field]bool)
+	for _, p := range ps {
+		if p.unsupported {
+			unsupported[field{p.File, p.Subject, p.Path}] = true
+		}
+	}
+	return slices.DeleteFunc(slices.Clone(ps), func(p Problem) bool {
+		if p.unsupported {
+			return false
+		}
+		for path := p.Path; path != ""; path = parentPath(path) {
+			if unsupported[field{p.File, p.Subject, path}] {
+				return true
+			}
+		}
+		return false
+	})
 }
 
 // DocumentProblems converts what [policy.ParseDocument] reports.
 func DocumentProblems(ps policy.Problems) Problems {
 	out := make(Problems, len(ps))
 	for i, p := range ps {
-		out[i] = Problem{Place: Place{p.Source, p.Line, p.Column}, Subject: p.Path, Text: p.Text}
+		out[i] = Problem{Place: Place{p.Source, p.Line, p.Column}, Path: p.Path, Text: p.Text}
 	}
 	return out
 }
 
-// text joins the field that is wrong and what is wrong with it.
-func text(p policy.Problem) string {
-	if p.Path == "" {
-		return p.Text
-	}
-	return p.Path + ": " + p.Text
-}
-
-// NamePlace returns where the name of d is written, or where d begins.
+// NamePlace returns where the name of d, a service, an RPC or an extension, is written, or where d begins.
 func NamePlace(d protoreflect.Descriptor) Place {
-	const nameField = 1 // the same in ServiceDescriptorProto and MethodDescriptorProto
+	const nameField = 1 // the same in ServiceDescriptorProto, MethodDescriptorProto and FieldDescriptorProto
 	file := d.ParentFile()
 	element := file.SourceLocations().ByDescriptor(d)
 	loc := file.SourceLocations().ByPath(append(slices.Clone(element.Path), nameField))

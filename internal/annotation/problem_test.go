@@ -6,6 +6,10 @@ import (
 )
 
 func TestProblemsAreSortedAndWrittenOnce(t *testing.T) {
+	if got, want := (Problem{Place: Place{File: "p.yaml", Line: 3}, Path: "defaults", Text: "x; write y"}).Error(),
+		"p.yaml:3: defaults: x; write y"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
 	second := Problem{Place: Place{"b.proto", 1, 1}, Subject: "file option", Text: "x; write y"}
 	ps := Problems{
 		second,

@@ -29,12 +29,16 @@ var rules = []rule{
 		module + "/internal/annotation", module + "/templates", module + "/proto", module + "/runtime/policy",
 		"google.golang.org/protobuf", "google.golang.org/grpc/codes",
 	}},
-	{"internal/docgen", []string{"github.com/bufbuild/protocompile", "google.golang.org/protobuf"}},
+	{"internal/docgen", []string{module + "/runtime/policy", "github.com/bufbuild/protocompile", "google.golang.org/protobuf"}},
 	{"cmd/protoc-gen-goresilient", []string{module + "/internal/generator", module + "/proto", "google.golang.org/protobuf"}},
+	{"runtime/internal/filewatch", []string{"github.com/fsnotify/fsnotify"}},
 	{"runtime/internal", nil},
 	{"runtime/policy", []string{module + "/proto/goresilient/v1", "google.golang.org/protobuf", "google.golang.org/grpc/codes", "go.yaml.in/yaml/v3"}},
 	{"runtime/discovery/discoverytest", []string{module + "/runtime/discovery"}},
-	{"runtime/discovery", []string{module + "/runtime/policy", "google.golang.org/grpc"}},
+	{"runtime/discovery", []string{
+		module + "/runtime/policy", module + "/runtime/internal/filewatch", "google.golang.org/grpc", "go.yaml.in/yaml/v3",
+		"github.com/fsnotify/fsnotify",
+	}},
 	{"runtime/balancer", []string{module + "/runtime/policy", module + "/runtime/discovery", module + "/runtime/internal", "google.golang.org/grpc"}},
 	{"runtime", []string{
 		module + "/runtime/policy", module + "/runtime/discovery", module + "/runtime/balancer", module + "/runtime/internal",
@@ -46,6 +50,7 @@ var rules = []rule{
 // linked are the modules that a program with a generated client links.
 var linked = []string{
 	module,
+	"github.com/fsnotify/fsnotify",
 	"github.com/go-jose/go-jose/v4", "github.com/spiffe/go-spiffe/v2", // of grpc's certprovider
 	"go.yaml.in/yaml/v3",
 	"golang.org/x/net", "golang.org/x/sys", "golang.org/x/text",
@@ -90,6 +95,9 @@ func TestImportsKeepTheirDirection(t *testing.T) {
 		standard[p.ImportPath] = true
 	}
 	for _, p := range list(t, module+"/...") {
+		if p.Module == nil || p.Module.Path != module { // another module of the workspace
+			continue
+		}
 		i := slices.IndexFunc(rules, func(r rule) bool { return below(p.ImportPath, module+"/"+r.packages) })
 		if i < 0 {
 			if len(p.Imports) > 0 {

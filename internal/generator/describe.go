@@ -1,28 +1,30 @@
 package generator
 
 import (
+	"cmp"
+
 	"google.golang.org/protobuf/compiler/protogen"
-	"google.golang.org/protobuf/types/descriptorpb"
 
 	"github.com/goresilient/goresilient/runtime/policy"
 )
 
-// clientDoc is the comment of the client type: what it is, then what the schema says of the service.
-func clientDoc(s *protogen.Service, n serviceNames, deprecated bool) string {
+// clientDoc is the comment of the client type: what it is, then what the schema says of the service. stub is the type
+// that it implements, as the file writes it.
+func clientDoc(s *protogen.Service, n serviceNames, stub string) string {
 	var c comment
 	c.add(n.Client.Go + " calls " + string(s.Desc.FullName()) + " under the policy of its schema.\n" +
-		"It implements " + s.GoName + "Client and may be used by many goroutines. Close it when it is no longer needed.")
+		"It implements " + stub + " and may be used by many goroutines. Close it when it is no longer needed.")
 	c.addRenamed(n.Client)
 	c.addLeading(s.Comments.Leading)
-	c.addDeprecated(deprecated)
+	c.addDeprecated(isDeprecatedService(s))
 	return c.String()
 }
 
-func newDoc(n serviceNames, deprecated bool) string {
+func newDoc(s *protogen.Service, n serviceNames) string {
 	var c comment
 	c.add(n.New.Go + " returns a client. Options win over the policy of the schema,\na later one over an earlier one.")
 	c.addRenamed(n.New)
-	c.addDeprecated(deprecated)
+	c.addDeprecated(isDeprecatedService(s))
 	return c.String()
 }
 
@@ -44,14 +46,15 @@ func aliasDoc(n serviceNames) string {
 	return c.String()
 }
 
-func methodDoc(m *protogen.Method, held []policy.Withheld) string {
+func methodDoc(m *protogen.Method, n serviceNames, held []policy.Withheld) string {
 	var c comment
 	c.addLeading(m.Comments.Leading)
 	if len(c.paragraphs) == 0 {
 		c.add(m.GoName + " calls " + string(m.Parent.Desc.FullName()) + "/" + string(m.Desc.Name()) + ".")
 	}
 	c.addWithheld(held)
-	c.addDeprecated(m.Desc.Options().(*descriptorpb.MethodOptions).GetDeprecated())
+	c.addHides(m.GoName, cmp.Or(n.Alias.Go, "Client"))
+	c.addDeprecated(isDeprecatedMethod(m))
 	return c.String()
 }
 

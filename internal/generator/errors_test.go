@@ -25,6 +25,10 @@ func TestErrors(t *testing.T) {
 		{name: "unsupported"},
 		{name: "clash"},
 		{name: "document", parameter: "policy=testdata/errors/document.yaml"},
+		{name: "broken", parameter: "policy=testdata/errors/broken.yaml", allowUnsupported: true},
+		{name: "idle"},
+		{name: "foreign"},
+		{name: "levels", allowUnsupported: true},
 		{name: "newer"},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -3,6 +3,8 @@ package generator
 import (
 	"path"
 	"slices"
+	"strconv"
+	"strings"
 	"text/template"
 
 	"google.golang.org/protobuf/compiler/protogen"
@@ -19,6 +21,8 @@ import (
 type Environment struct {
 	// ReadFile reads the policy document; [os.ReadFile] in the plugin.
 	ReadFile func(name string) ([]byte, error)
+	// WorkingDirectory is what the path of the policy document is relative to in generated code; "" if unknown.
+	WorkingDirectory string
 	// AllowUnsupported accepts features that this version does not carry out. It is for tests of the generator.
 	AllowUnsupported bool
 }
@@ -43,11 +47,11 @@ func Respond(req *pluginpb.CodeGeneratorRequest, env Environment) *pluginpb.Code
 }
 
 func generate(plugin *protogen.Plugin, params Parameters, env Environment) error {
-	doc, err := params.document(env)
-	if err != nil {
-		return err
+	doc, inDocument := params.document(env)
+	in := annotation.Input{
+		Document: doc, DocumentName: params.documentName(env), DocumentUnread: len(inDocument) > 0,
+		AllowUnsupported: env.AllowUnsupported,
 	}
-	in := annotation.Input{Document: doc, AllowUnsupported: env.AllowUnsupported}
 	for _, file := range plugin.Files {
 		in.Known = append(in.Known, file.Desc)
 		if file.Generate {
@@ -56,7 +60,7 @@ func generate(plugin *protogen.Plugin, params Parameters, env Environment) error
 	}
 	services, problems := annotation.Read(in)
 	names, clashes := newNames(plugin.Files, params.PackageSuffix)
-	if problems = append(problems, clashes...).Sorted(); len(problems) > 0 {
+	if problems = slices.Concat(inDocument, problems, clashes).Sorted(); len(problems) > 0 {
 		return problems
 	}
 	tmpl, err := templates.Parse()
@@ -91,11 +95,23 @@ func emit(plugin *protogen.Plugin, file *protogen.File, params Parameters,
 	g := plugin.NewGeneratedFile(out.filename, out.importPath)
 	l := newLinker(g, file, policies, names)
 	view := fileView{
-		Source: file.Desc.Path(), Version: Version, Package: string(out.packageName),
+		Source: inHeader(file.Desc.Path()), Version: Version, Package: string(out.packageName),
 		Deprecated: file.Proto.GetOptions().GetDeprecated(),
-		Services:   l.services(services),
+		UsesDeprecated: slices.ContainsFunc(services, func(s *protogen.Service) bool {
+			return usesDeprecated(s, file, out.importPath)
+		}),
+		Services: l.services(services),
 	}
 	return tmpl.ExecuteTemplate(g, "file", view)
+}
+
+// inHeader returns the path of a proto file as it may stand in a comment: in quotes if it could end the comment, or be
+// a build constraint.
+func inHeader(path string) string {
+	if quoted := strconv.Quote(path); quoted != `"`+path+`"` || strings.HasPrefix(path, "+") {
+		return quoted
+	}
+	return path
 }
 
 // output is where the clients of a proto file go.

@@ -1,6 +1,7 @@
 package generator_test
 
 import (
+	"go/build/constraint"
 	"go/parser"
 	"go/token"
 	"strings"
@@ -121,6 +122,130 @@ service S {
 		for _, c := range group.List {
 			if strings.HasPrefix(c.Text, "//go:") {
 				t.Errorf("%q is a directive", c.Text)
+			}
+		}
+	}
+}
+
+// TestCommentsNeverBecomeBuildConstraints: the printer of Go source turns a line "// +build" anywhere into a constraint
+// on the file.
+func TestCommentsNeverBecomeBuildConstraints(t *testing.T) {
+	got := generateOne(t, compile(t, sources{"s.proto": `syntax = "proto3"; option go_package = "example.com/s"; message M {}
+// +build linux,!cgo
+service S {
+  // Get gets.
+  //
+  //+build ignore
+  rpc Get(M) returns (M);
+}`}, "", "s.proto"))
+	for _, want := range []string{"\n// \"+build linux,!cgo\"\n", "\n//\n// \"+build ignore\"\nfunc "} {
+		if !strings.Contains(got, want) {
+			t.Errorf("%q is missing in\n%s", want, got)
+		}
+	}
+	for line := range strings.Lines(got) {
+		if constraint.IsGoBuild(line) || constraint.IsPlusBuild(line) {
+			t.Errorf("%q is a build constraint", line)
+		}
+	}
+}
+
+func TestCommentsOfAnyForm(t *testing.T) {
+	for _, test := range []struct{ name, comment, want string }{
+		{"as in Java", "/**\n * Get gets.\n * Always.\n */", "// Get gets.\n// Always.\n"},
+		{"as in Java, on one line", "/** Get gets. */", "// Get gets.\n"},
+		{"empty as in Java", "/** */", "// Get calls S/Get.\n"},
+		{"a list of stars", "//* one\n//* two", "// * one\n// * two\n"},
+		{"byte order mark", "// a\uFEFFb", "// ab\n"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			got := generateOne(t, compile(t, sources{"s.proto": `syntax = "proto3"; option go_package = "example.com/s"; message M {}
+service S {
+` + test.comment + `
+rpc Get(M) returns (M); }`}, "", "s.proto"))
+			if want := "\n" + test.want + "func (c *SResilientClient) Get("; !strings.Contains(got, want) {
+				t.Errorf("%q is missing in\n%s", want, got)
+			}
+		})
+	}
+}
+
+// TestCommentsThatAreNoText: descriptors are not always from a compiler that looks at the bytes of comments.
+func TestCommentsThatAreNoText(t *testing.T) {
+	req := compile(t, sources{"s.proto": `syntax = "proto3"; option go_package = "example.com/s"; message M {}
+service S {
+  // Get gets.
+  rpc Get(M) returns (M);
+}`}, "", "s.proto")
+	for _, file := range req.ProtoFile {
+		for _, loc := range file.GetSourceCodeInfo().GetLocation() {
+			if loc.LeadingComments != nil {
+				loc.LeadingComments = proto.String(" a\xffb\x00c\n")
+			}
+		}
+	}
+	if got := generateOne(t, req); !strings.Contains(got, "\n// a\uFFFDbc\nfunc ") {
+		t.Errorf("got\n%s", got)
+	}
+}
+
+func TestFileNamesStayInTheirComment(t *testing.T) {
+	for name, want := range map[string]string{
+		"a\nb.proto":   `// source: "a\nb.proto"`,
+		"+build.proto": `// source: "+build.proto"`,
+		"ä b.proto":    `// source: ä b.proto`,
+	} {
+		got := generateOne(t, compile(t, sources{name: `syntax = "proto3"; option go_package = "example.com/s"; message M {}
+service S { rpc Get(M) returns (M); }`}, "", name))
+		if !strings.Contains(got, want+"\n\npackage s\n") {
+			t.Errorf("%q is missing in\n%s", want, got)
+		}
+	}
+}
+
+func TestDeprecationBeginsAParagraph(t *testing.T) {
+	const mark = "// Deprecated: Do not use.\n"
+	for _, test := range []struct{ comment, want string }{
+		{"// Get gets.", "// Get gets.\n//\n" + mark},
+		{"// Deprecated: use Put.", "// Deprecated: use Put.\n"},
+		{"// Get gets.\n//\n// Deprecated: use Put.", "// Get gets.\n//\n// Deprecated: use Put.\n"},
+		{"// Get gets.\n// Deprecated: use Put.", "// Get gets.\n// Deprecated: use Put.\n//\n" + mark},
+		{"// Get gets.\n//\n//   Deprecated: in code", "// Get gets.\n//\n//\tDeprecated: in code\n//\n" + mark},
+	} {
+		got := generateOne(t, compile(t, sources{"s.proto": `syntax = "proto3"; option go_package = "example.com/s"; message M {}
+service S {
+` + test.comment + `
+rpc Get(M) returns (M) { option deprecated = true; } }`}, "", "s.proto"))
+		if want := "\n" + test.want + "func (c *SResilientClient) Get("; !strings.Contains(got, want) {
+			t.Errorf("%q is missing in\n%s", want, got)
+		}
+	}
+}
+
+// TestDocumentNameIsThatOfNoMachine: a policy document is named in generated code, and its folder may not be.
+func TestDocumentNameIsThatOfNoMachine(t *testing.T) {
+	for given, want := range map[string]string{
+		"policy.yaml":                "policy.yaml",
+		"./conf/../conf/policy.yaml": "conf/policy.yaml",
+		"../policy.yaml":             "../policy.yaml",
+		"/home/me/p/conf/a.yaml":     "conf/a.yaml",
+		"/home/me/policy.yaml":       "policy.yaml",
+		"/home/me/pp/policy.yaml":    "policy.yaml",
+	} {
+		env := generator.Environment{
+			WorkingDirectory: "/home/me/p",
+			ReadFile: func(string) ([]byte, error) {
+				return []byte("version: goresilient.v1\ndefaults: {target: 'dns:///a'}\n" +
+					"services: {a.v1.S: {policy: {dial: {}}, methods: {Get: {wait_for_ready: true}}}}"), nil
+			},
+		}
+		files, problem := respond(compile(t, small, "policy="+given, "a/v1/a.proto"), env)
+		if problem != "" {
+			t.Fatal(problem)
+		}
+		for _, content := range files {
+			if n := strings.Count(content, `"`+want+`"`); n != 3 || strings.Contains(content, "/home") {
+				t.Errorf("%s: %q stands there %d times, want one for each level, in\n%s", given, want, n, content)
 			}
 		}
 	}

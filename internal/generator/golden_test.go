@@ -26,11 +26,13 @@ var goldens = []struct {
 }{
 	{name: "inventory", files: []string{"inventory/inventory.proto"}},
 	{name: "everything", files: []string{"everything/everything.proto"}, allowUnsupported: true},
-	{name: "names", files: []string{"names/messages.proto", "names/names.proto"}},
+	{name: "names", files: []string{"names/messages.proto", "names/names.proto", "names/proto2.proto"}},
 	{name: "imports", files: []string{"imports/imports.proto"}},
 	{name: "plain", files: []string{"plain/plain.proto"}},
 	{name: "edition", files: []string{"edition/edition.proto"}},
 	{name: "suffix", parameter: "annotated_only=true,package_suffix=resilient", files: []string{"suffix/suffix.proto"}},
+	{name: "stubResilience", parameter: "package_suffix=resilient", files: []string{"stubResilience/stub.proto"}},
+	{name: "deprecated", parameter: "package_suffix=resilient", files: []string{"deprecated/deprecated.proto"}},
 	{name: "document", parameter: "policy=golden/document/policy.yaml", files: []string{"document/document.proto"}},
 	{name: "several", files: []string{"several/a.proto", "several/b.proto"}},
 }

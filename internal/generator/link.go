@@ -9,7 +9,6 @@ import (
 
 	"google.golang.org/protobuf/compiler/protogen"
 	"google.golang.org/protobuf/reflect/protoreflect"
-	"google.golang.org/protobuf/types/descriptorpb"
 
 	"github.com/goresilient/goresilient/internal/annotation"
 	"github.com/goresilient/goresilient/runtime/policy"
@@ -69,12 +68,10 @@ func (l *linker) services(services []*protogen.Service) []serviceView {
 // literals begins the view of s with everything that is independent of imports.
 func (l *linker) literals(s *protogen.Service) serviceView {
 	p, n := l.policies[s.Desc.FullName()], l.names.services[s]
-	deprecated := s.Desc.Options().(*descriptorpb.ServiceOptions).GetDeprecated()
 	view := serviceView{
 		Name:   string(s.Desc.FullName()),
 		Client: n.Client.Go, New: n.New.Go, Options: n.Options.Go, Alias: n.Alias.Go, Desc: n.Desc.Go,
-		ClientDoc:  clientDoc(s, n, deprecated),
-		NewDoc:     newDoc(n, deprecated),
+		NewDoc:     newDoc(s, n),
 		OptionsDoc: optionsDoc(n),
 		AliasDoc:   aliasDoc(n),
 		StubField:  "stub",
@@ -85,7 +82,7 @@ func (l *linker) literals(s *protogen.Service) serviceView {
 		mn := n.Methods[m]
 		view.Methods = append(view.Methods, methodView{
 			Name: order[i], GoName: m.GoName,
-			Doc:   methodDoc(m, p.Methods[i].Withheld),
+			Doc:   methodDoc(m, n, p.Methods[i].Withheld),
 			Field: mn.Field, Option: mn.Option.Go, OptionDoc: optionDoc(mn),
 			ClientStreaming: m.Desc.IsStreamingClient(),
 			Desc:            methodLiteral(p.Methods[i]),
@@ -129,6 +126,7 @@ func (l *linker) importNamed(literal string) {
 func (l *linker) identifiers(v *serviceView, s *protogen.Service) {
 	stubs := l.file.GoImportPath
 	v.Stub = l.ident(stubs.Ident(s.GoName + "Client"))
+	v.ClientDoc = clientDoc(s, l.names.services[s], v.Stub)
 	v.NewStub = l.ident(stubs.Ident("New" + s.GoName + "Client"))
 	for i, m := range s.Methods {
 		mv := &v.Methods[i]

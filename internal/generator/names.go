@@ -3,9 +3,12 @@ package generator
 import (
 	"cmp"
 	"fmt"
+	"go/token"
 	"path"
 	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"google.golang.org/protobuf/compiler/protogen"
 
@@ -40,10 +43,18 @@ type name struct {
 // scope is the set of identifiers of a Go package or a struct, with what bears each.
 type scope map[string]string
 
-// claim declares wanted, or the nearest free name, for holder.
-func (s scope) claim(wanted, holder string) name {
-	n := name{Go: wanted, Wanted: wanted, Holder: s[wanted]}
-	for s[n.Go] != "" {
+// claim declares wanted, or the nearest name that is free here and in the others, for holder.
+func (s scope) claim(wanted, holder string, others ...scope) name {
+	bearer := func(goName string) string {
+		for _, in := range append(others, s) {
+			if in[goName] != "" {
+				return in[goName]
+			}
+		}
+		return ""
+	}
+	n := name{Go: wanted, Wanted: wanted, Holder: bearer(wanted)}
+	for bearer(n.Go) != "" {
 		n.Go += "_"
 	}
 	s[n.Go] = holder
@@ -103,10 +114,7 @@ func newServiceNames(service *protogen.Service, pkg scope) serviceNames {
 	}
 	if rpcs["Client"] != "" {
 		// The field of an embedded type has the name of the type, and the methods of the client have these.
-		n.Alias = pkg.claim(rpcs.free(base+"ResilientRuntime"), holder)
-		for rpcs[n.Alias.Go] != "" {
-			n.Alias = pkg.claim(n.Alias.Go+"_", holder)
-		}
+		n.Alias = pkg.claim(base+"ResilientRuntime", holder, rpcs)
 	}
 	for _, m := range service.Methods {
 		mn := methodNames{
@@ -121,14 +129,6 @@ func newServiceNames(service *protogen.Service, pkg scope) serviceNames {
 	return n
 }
 
-// free returns wanted, or the nearest name that is not in s.
-func (s scope) free(wanted string) string {
-	for s[wanted] != "" {
-		wanted += "_"
-	}
-	return wanted
-}
-
 // takeFile declares what protoc-gen-go and protoc-gen-go-grpc emit for file, as far as it could be one of our names.
 func (s scope) takeFile(file *protogen.File) {
 	for _, m := range file.Messages {
@@ -137,6 +137,7 @@ func (s scope) takeFile(file *protogen.File) {
 	for _, e := range file.Enums {
 		s.takeEnum(e)
 	}
+	s.takeExtensions(file.Extensions)
 	for _, service := range file.Services {
 		holder := "the stub of service " + string(service.Desc.FullName())
 		for _, format := range []string{
@@ -157,15 +158,27 @@ func (s scope) takeFile(file *protogen.File) {
 func (s scope) takeMessage(m *protogen.Message) {
 	s.take(m.GoIdent.GoName, "message "+string(m.Desc.FullName()))
 	for _, field := range m.Fields {
+		holder := "field " + string(field.Desc.FullName())
 		if field.Oneof != nil {
-			s.take(field.GoIdent.GoName, "field "+string(field.Desc.FullName()))
+			s.take(field.GoIdent.GoName, holder)
+			s.take("is"+field.Oneof.GoIdent.GoName, "oneof "+string(field.Oneof.Desc.FullName()))
+		}
+		if field.Desc.HasDefault() {
+			s.take("Default_"+m.GoIdent.GoName+"_"+field.GoName, "the default of "+holder)
 		}
 	}
+	s.takeExtensions(m.Extensions)
 	for _, nested := range m.Messages {
 		s.takeMessage(nested)
 	}
 	for _, e := range m.Enums {
 		s.takeEnum(e)
+	}
+}
+
+func (s scope) takeExtensions(extensions []*protogen.Extension) {
+	for _, x := range extensions {
+		s.take("E_"+x.GoIdent.GoName, "extension "+string(x.Desc.FullName()))
 	}
 }
 
@@ -179,15 +192,32 @@ func (s scope) takeEnum(e *protogen.Enum) {
 // takeImports declares the names of the packages that the clients of file import: in Go no name may stand both in a
 // package and among the imports of one of its files.
 func (s scope) takeImports(file *protogen.File, importer protogen.GoImportPath) {
-	for _, service := range file.Services {
-		for _, m := range service.Methods {
-			for _, message := range []*protogen.Message{m.Input, m.Output} {
-				if p := message.GoIdent.GoImportPath; p != importer {
-					s.take(path.Base(string(p)), "package "+string(p))
-				}
-			}
+	take := func(p protogen.GoImportPath) {
+		if p != importer {
+			s.take(importName(p), "package "+string(p))
 		}
 	}
+	for _, service := range file.Services {
+		take(file.GoImportPath) // of the stub
+		for _, m := range service.Methods {
+			take(m.Input.GoIdent.GoImportPath)
+			take(m.Output.GoIdent.GoImportPath)
+		}
+	}
+}
+
+// importName is the name by which protogen imports the package p: the end of its path, made an identifier.
+func importName(p protogen.GoImportPath) string {
+	name := strings.Map(func(r rune) rune {
+		if unicode.IsLetter(r) || unicode.IsDigit(r) {
+			return r
+		}
+		return '_'
+	}, path.Base(string(p)))
+	if first, _ := utf8.DecodeRuneInString(name); token.IsKeyword(name) || !unicode.IsLetter(first) {
+		return "_" + name
+	}
+	return name
 }
 
 // findClashes reports elements whose Go names are the same, so that no code can be generated for both.
@@ -227,6 +257,9 @@ func findMethodClashes(service *protogen.Service) annotation.Problems {
 	}
 	return ps
 }
+
+// runtimeMethods are the methods of the runtime's client, which an RPC of the same Go name hides.
+var runtimeMethods = []string{"Close", "Conn", "Shutdown", "Snapshot", "WaitReady"}
 
 // lowerFirst makes an exported identifier an unexported one, as protoc-gen-go-grpc does.
 func lowerFirst(s string) string { return strings.ToLower(s[:1]) + s[1:] }

@@ -2,7 +2,8 @@ package generator
 
 import (
 	"fmt"
-	"go/token"
+	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 
@@ -29,7 +30,8 @@ const ParameterHelp = `  paths=source_relative   write each file beside its prot
   module=PREFIX           strip PREFIX from those import paths
   MFILE=IMPORT_PATH       set the Go import path of a proto file
   policy=FILE             read a policy document for schemas without annotations
-  annotated_only=true     emit clients only for services that carry a policy
+  annotated_only=true     emit clients only for services with a policy: an annotation on the file, the service or an
+                          RPC, or the document's defaults or its entry for the service, sets anything
   package_suffix=SUFFIX   emit clients into a sub-package with this suffix`
 
 // Set takes one parameter; it is a ParamFunc of protogen.
@@ -51,30 +53,56 @@ func (p *Parameters) Set(name, value string) error {
 		}
 		p.AnnotatedOnly = on || value == ""
 	case "package_suffix":
-		if !token.IsIdentifier("x" + value) {
+		if !suffixForm.MatchString(value) {
 			return fmt.Errorf("parameter %q has the value %q, which cannot end a Go package name; "+
 				"write lower-case letters and digits", name, value)
 		}
 		p.PackageSuffix = value
 	default:
-		return fmt.Errorf("unknown parameter %q; the parameters are:\n%s", name, ParameterHelp)
+		hint := ""
+		if value == "" && len(p.seen) > 1 {
+			hint = fmt.Sprintf(" (a comma ends the value before it, that of %q: no value can have one)", p.seen[len(p.seen)-2])
+		}
+		return fmt.Errorf("unknown parameter %q%s; the parameters are:\n%s", name, hint, ParameterHelp)
 	}
 	return nil
 }
 
-// document reads the policy document; nil if there is none.
-func (p *Parameters) document(env Environment) (*policy.Document, error) {
+// suffixForm is what may end a Go package name by convention.
+var suffixForm = regexp.MustCompile(`^[a-z0-9]*$`)
+
+// document reads the policy document; nil if there is none. What is wrong with it has the path as it was given.
+func (p *Parameters) document(env Environment) (*policy.Document, annotation.Problems) {
 	if p.Policy == "" {
 		return nil, nil
 	}
+	at := annotation.Place{File: p.Policy}
 	data, err := env.ReadFile(p.Policy)
 	if err != nil {
-		return nil, fmt.Errorf("parameter policy=%s: %w; the path is relative to the working directory of protoc or buf",
-			p.Policy, err)
+		return nil, annotation.Problems{{Place: at, Text: fmt.Sprintf("parameter policy: %v; "+
+			"the path is relative to the working directory of protoc or buf", err)}}
 	}
 	doc, err := policy.ParseDocument(p.Policy, data)
 	if ps, ok := err.(policy.Problems); ok {
 		return nil, annotation.DocumentProblems(ps)
 	}
-	return doc, err
+	if err != nil {
+		return nil, annotation.Problems{{Place: at, Text: err.Error()}}
+	}
+	return doc, nil
+}
+
+// documentName is the path of the policy document as it stands in generated code, which must not depend on the machine:
+// relative to the working directory, or the base name of a file outside of it.
+func (p *Parameters) documentName(env Environment) string {
+	name := filepath.Clean(p.Policy)
+	if filepath.IsAbs(name) {
+		inside, err := filepath.Rel(env.WorkingDirectory, name)
+		if err == nil && filepath.IsLocal(inside) {
+			name = inside
+		} else {
+			name = filepath.Base(name)
+		}
+	}
+	return filepath.ToSlash(name)
 }

@@ -2,11 +2,12 @@ package generator
 
 // fileView is what the template "file" renders. Every string in the view is Go source.
 type fileView struct {
-	Source     string // e.g., "acme/inventory/v1/inventory.proto"
-	Version    string // e.g., "v0.1.0"
-	Package    string // e.g., "inventoryv1"
-	Deprecated bool
-	Services   []serviceView
+	Source         string // e.g., "acme/inventory/v1/inventory.proto"
+	Version        string // e.g., "v0.1.0"
+	Package        string // e.g., "inventoryv1"
+	Deprecated     bool
+	UsesDeprecated bool // of other packages
+	Services       []serviceView
 }
 
 // serviceView is one client.

@@ -3,6 +3,7 @@ package balancer
 import (
 	"bytes"
 	"cmp"
+	"context"
 	"slices"
 
 	"google.golang.org/grpc/balancer"
@@ -49,7 +50,7 @@ func (c *child) reported() (balancer.State, bool) { return c.last, c.last.Picker
 
 func (c *child) tally() (ready, failed int) {
 	if c.last.ConnectivityState == connectivity.Ready {
-		ready = c.watched.ready
+		ready = max(1, c.watched.ready) // some policies dial addresses of their own
 	}
 	return ready, c.watched.failed
 }
@@ -119,8 +120,22 @@ func bothLists(s resolver.State) resolver.State {
 }
 
 func (c *child) resolverError(err error) { c.guest.resolverError(err) }
-func (c *child) exitIdle()               { c.guest.exitIdle() }
 func (c *child) close()                  { c.guest.close() }
+
+// exitIdle implements [served]. Some policies, ring_hash among them, connect for a call and for nothing else; they get a pick
+// that leads nowhere.
+func (c *child) exitIdle() {
+	c.guest.exitIdle()
+	c.ch.mu.Lock()
+	last := c.last
+	c.ch.mu.Unlock()
+	if last.ConnectivityState != connectivity.Idle || last.Picker == nil {
+		return
+	}
+	if r, err := last.Picker.Pick(balancer.PickInfo{Ctx: context.Background()}); err == nil && r.Done != nil {
+		r.Done(balancer.DoneInfo{})
+	}
+}
 
 // guestState implements [host].
 func (c *child) guestState(s balancer.State) {

@@ -34,7 +34,7 @@ func (c *Channel) match(state resolver.State) change {
 		if addrs := endpoints[i].Addresses; len(addrs) > 0 {
 			var info *discovery.Endpoint
 			if set != nil {
-				info = &set.Endpoints[i]
+				info, addrs = &set.Endpoints[i], set.Named(i, addrs)
 			}
 			m.place(info, addrs)
 		}

@@ -23,7 +23,7 @@ type Checker interface {
 //
 // TLS verifies each endpoint by the host of its own address, and the :authority header carries it, unless the user
 // chose another name, by grpc's WithAuthority or in the credentials. So the source is trusted to say who the servers
-// are.
+// are. (Those that DNS found for a name are verified by that name: see [NewDNSPollBuilder].)
 func NewBuilder(scheme string, open func(Target) (Source, error)) resolver.Builder {
 	return &builder{scheme: scheme, open: open, pacing: pacing{random: rand.Float64, sleep: sleep}}
 }

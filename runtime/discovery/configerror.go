@@ -19,6 +19,8 @@ type ConfigError struct {
 
 // Problem is one thing that is wrong.
 type Problem struct {
+	// Line is where, from 1; 0 if the text has but one.
+	Line int
 	// Column is where, in bytes from 1; 0 if it is about the whole.
 	Column int
 	// Value is the part at fault, as written; "" if something is missing.
@@ -27,10 +29,13 @@ type Problem struct {
 	Text string
 }
 
-// Error returns "column N: value text", without what is unknown.
+// Error returns "column N: value text", or "line L:N: value text", without what is unknown.
 func (p Problem) Error() string {
 	var b strings.Builder
-	if p.Column > 0 {
+	switch {
+	case p.Line > 0:
+		fmt.Fprintf(&b, "line %d:%d: ", p.Line, p.Column)
+	case p.Column > 0:
 		fmt.Fprintf(&b, "column %d: ", p.Column)
 	}
 	if p.Value != "" {

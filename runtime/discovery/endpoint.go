@@ -22,6 +22,10 @@ type Endpoint struct {
 	Zone string
 	// Metadata is whatever else the source knows. Read-only; nil if nothing.
 	Metadata map[string]string
+
+	// serverName is what TLS verifies and the :authority header carries, with a port, where the addresses do not say who
+	// the server is: those that DNS returned for a name. "" for each address's own host.
+	serverName string
 }
 
 // ID identifies the endpoint across updates: its addresses, joined by "+".
@@ -34,7 +38,7 @@ func (e Endpoint) ID() string {
 
 // Equal reports whether e and o say the same, metadata included.
 func (e Endpoint) Equal(o Endpoint) bool {
-	return e.Weight == o.Weight && e.Zone == o.Zone && e.Priority == o.Priority &&
+	return e.Weight == o.Weight && e.Zone == o.Zone && e.Priority == o.Priority && e.serverName == o.serverName &&
 		slices.Equal(e.Addresses, o.Addresses) && maps.Equal(e.Metadata, o.Metadata)
 }
 
@@ -46,6 +50,8 @@ type Set struct {
 	Endpoints []Endpoint
 	// Stale is why the set may be out of date: the source has lost its backend. nil if it is fresh.
 	Stale error
+
+	resolved []resolver.Endpoint // of the state, as it was before grpc saw it; nil for a set made elsewhere
 }
 
 type setKey struct{}
@@ -62,6 +68,29 @@ func withSet(a *attributes.Attributes, s *Set) *attributes.Attributes {
 func SetOf(state resolver.State) *Set {
 	s, _ := state.Attributes.Value(setKey{}).(*Set)
 	return s
+}
+
+// Named returns addrs, the addresses of endpoint i as a balancer got them, with the names that TLS verifies. A resolver of grpc
+// that stands between, for a proxy, drops them; without them each endpoint would be verified as the first.
+func (s *Set) Named(i int, addrs []resolver.Address) []resolver.Address {
+	if i >= len(s.resolved) || len(addrs) == 0 {
+		return addrs
+	}
+	given := s.resolved[i].Addresses
+	if given[0].ServerName == addrs[0].ServerName {
+		return addrs
+	}
+	named := slices.Clone(addrs)
+	for j := range named {
+		from := given[0]
+		if len(given) == len(named) {
+			from = given[j]
+		}
+		if named[j].ServerName == "" {
+			named[j].ServerName = from.ServerName
+		}
+	}
+	return named
 }
 
 // Equal makes two states with the same set equal, as grpc compares attributes.

@@ -60,7 +60,7 @@ func (r *envResolver) run(ctx context.Context) {
 	defer func() { r.unfollow() }()
 	for {
 		if r.read(); r.failures > 0 {
-			if !r.builder.pacing.pause(ctx, r.failures) {
+			if !r.pause(ctx) {
 				return
 			}
 			continue
@@ -73,6 +73,27 @@ func (r *envResolver) run(ctx context.Context) {
 	}
 }
 
+// pause waits before another try. It reports false when ctx ended. As long as nothing is in use a request to resolve again
+// cuts it short; later, such requests come with each failing connection.
+func (r *envResolver) pause(ctx context.Context) bool {
+	if r.current != "" {
+		return r.builder.pacing.pause(ctx, r.failures)
+	}
+	wait, cancel := context.WithCancel(ctx)
+	var watching sync.WaitGroup
+	watching.Go(func() {
+		select {
+		case <-r.again:
+			cancel()
+		case <-wait.Done():
+		}
+	})
+	r.builder.pacing.pause(wait, r.failures)
+	cancel()
+	watching.Wait()
+	return ctx.Err() == nil
+}
+
 // read brings the channel to what the variable says now. What is in use stays so where that cannot be used.
 func (r *envResolver) read() {
 	d, err := r.builder.read(r.variable)
@@ -81,8 +102,9 @@ func (r *envResolver) read() {
 	} else if r.followed != nil {
 		r.followed.ResolveNow(resolver.ResolveNowOptions{})
 	}
-	// A builder may fail for a while; a mistake stays until somebody corrects it and grpc asks again.
-	if err != nil && !IsPermanent(err) {
+	// A builder may fail for a while. A mistake stays until somebody corrects it and grpc asks again, which it does not
+	// before there has been anything to connect to.
+	if err != nil && (r.current == "" || !IsPermanent(err)) {
 		r.failures++
 	} else {
 		r.failures = 0

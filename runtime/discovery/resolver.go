@@ -61,27 +61,50 @@ func (r *sourceResolver) run(ctx context.Context) {
 	}
 	defer watcher.Close()
 	for {
-		ev, err := watcher.Next(ctx)
-		switch {
-		case ctx.Err() != nil:
+		heard, changed, err := r.receive(ctx, watcher)
+		if ctx.Err() != nil {
 			return
-		case errors.Is(err, ErrClosed):
-			// Somebody else closed it, a registry at its end perhaps. What is known stays in use.
-			r.failed(err)
-			return
-		case err == nil && !ev.Reset && !r.view.loaded:
-			err = errNoSnapshot
+		}
+		if heard {
+			r.failures = 0
+			r.push(changed)
 		}
 		if err == nil {
-			r.failures = 0
-			r.push(r.view.apply(ev))
 			continue
 		}
 		r.failed(err)
+		if errors.Is(err, ErrClosed) {
+			// Somebody else closed it, a registry at its end perhaps. What is known stays in use.
+			return
+		}
 		if !r.pacing.pause(ctx, r.failures) {
 			return
 		}
 	}
+}
+
+// maxDrained bounds the events of one state, so that a source that never stops does not keep the channel waiting.
+const maxDrained = 4096
+
+// receive waits for an event and takes over those that are ready behind it. It reports whether there was one at all, and
+// whether a state has to be pushed; both may hold beside an error, which came last.
+func (r *sourceResolver) receive(ctx context.Context, w Watcher) (heard, changed bool, err error) {
+	buffered, _ := w.(Buffered)
+	for range maxDrained {
+		ev, err := w.Next(ctx)
+		if err == nil && !ev.Reset && !r.view.loaded {
+			err = errNoSnapshot
+		}
+		if err != nil {
+			return heard, changed, err
+		}
+		heard = true
+		changed = r.view.apply(ev) || changed
+		if buffered == nil || !buffered.Pending() {
+			break
+		}
+	}
+	return heard, changed, nil
 }
 
 // watch opens the source, trying until it succeeds; nil if ctx ended first.

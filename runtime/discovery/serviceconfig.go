@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -37,10 +38,7 @@ type methodName struct {
 }
 
 // RPC names one RPC for [ServiceConfig.Render].
-type RPC struct {
-	Service, Method string
-	Streaming       bool
-}
+type RPC struct{ Service, Method string }
 
 // ParseServiceConfig reads a service config; "" is an empty one. The error names every problem.
 func ParseServiceConfig(js string) (*ServiceConfig, error) {
@@ -51,6 +49,7 @@ func ParseServiceConfig(js string) (*ServiceConfig, error) {
 	if err := json.Unmarshal([]byte(js), &sc.rest); err != nil {
 		return nil, fmt.Errorf("service config: %w; write a JSON object", err)
 	}
+	maps.DeleteFunc(sc.rest, func(_ string, v json.RawMessage) bool { return string(v) == "null" })
 	if sc.rest == nil { // null
 		return nil, errors.New("service config: null is no service config; write a JSON object")
 	}
@@ -221,6 +220,9 @@ func readField[T any](fields map[string]json.RawMessage, name string, set func(T
 	if !ok {
 		return nil
 	}
+	if string(raw) == "null" { // as good as absent
+		return nil
+	}
 	var v T
 	if s, quoted := strings.CutPrefix(string(raw), `"`); quoted && !isString(v) {
 		raw = json.RawMessage(strings.TrimSuffix(s, `"`)) // proto3 JSON may quote a number
@@ -244,8 +246,11 @@ func parseProtoDuration(s string) (time.Duration, error) {
 		return 0, fmt.Errorf(`%q is not a duration; write seconds, such as "0.25s"`, s)
 	}
 	d, err := time.ParseDuration(s)
-	if err != nil || d < 0 {
+	switch {
+	case strings.HasPrefix(number, "-"):
 		return 0, fmt.Errorf(`%q is not a duration in range; write seconds, such as "0.25s"`, s)
+	case err != nil: // more than 292 years
+		return math.MaxInt64, nil
 	}
 	return d, nil
 }
@@ -277,11 +282,12 @@ func (sc *ServiceConfig) find(service, method string) *methodConfig {
 	return nil
 }
 
-// taken are the fields of a method config that policy carries out for a unary RPC.
+// taken are the fields of a method config that policy carries out.
 var taken = []string{"timeout", "waitForReady", "maxRequestMessageBytes", "maxResponseMessageBytes"}
 
-// Render writes the config that grpc gets: the goresilient policy on top, health checking as given, and for each unary
-// RPC of rpcs an entry of its own without what policy carries out. Entries of streams and of other services stay.
+// Render writes the config that grpc gets: the goresilient policy on top, health checking as given, and for each of rpcs an
+// entry of its own without what policy carries out, so that higher levels of policy may say otherwise. What is left, the
+// retryPolicy, and the entries of other services stay.
 func (sc *ServiceConfig) Render(rpcs []RPC, healthService *string) string {
 	out := maps.Clone(sc.rest)
 	out["loadBalancingConfig"] = json.RawMessage(`[{"` + ownPolicy + `":{}}]`)
@@ -300,7 +306,7 @@ func (sc *ServiceConfig) renderMethods(rpcs []RPC) []map[string]any {
 	for _, r := range rpcs {
 		name := methodName{r.Service, r.Method}
 		mc := sc.find(r.Service, r.Method)
-		if r.Streaming || mc == nil || governed[name] {
+		if mc == nil || governed[name] {
 			continue
 		}
 		governed[name] = true

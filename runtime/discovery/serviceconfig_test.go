@@ -25,6 +25,8 @@ func TestServiceConfigLoadBalancing(t *testing.T) {
 		{"the first that is known", `{"loadBalancingConfig":[{"not_there":{}},{"pick_first":{"shuffleAddressList":true}}]}`, &policy.LoadBalancing{PickFirst: &policy.PickFirst{Shuffle: policy.Set(true)}}},
 		{"least request", `{"loadBalancingConfig":[{"least_request_experimental":{"choiceCount":4}}]}`, &policy.LoadBalancing{LeastRequest: &policy.LeastRequest{Choices: policy.Set(4)}}},
 		{"least request, as A48 bounds it", `{"loadBalancingConfig":[{"least_request_experimental":{"choiceCount":40}}]}`, &policy.LoadBalancing{LeastRequest: &policy.LeastRequest{Choices: policy.Set(10)}}},
+		{"null", `{"loadBalancingConfig":null,"methodConfig":[{"name":[{}],"timeout":null}]}`, nil},
+		{"a timeout of ages", `{"methodConfig":[{"name":[{}],"timeout":"315576000000s"}]}`, nil},
 		{"somebody else's", `{"loadBalancingConfig":[{"weighted_round_robin":{"blackoutPeriod":"5s"}}]}`, &policy.LoadBalancing{Custom: &policy.Custom{
 			Name: policy.Set("weighted_round_robin"), ConfigJSON: policy.Set(`{"blackoutPeriod":"5s"}`),
 		}}},
@@ -51,6 +53,7 @@ func TestServiceConfigErrors(t *testing.T) {
 		{"old field, not registered", `{"loadBalancingPolicy":"grpclb"}`, `"grpclb" is not registered`},
 		{"bad configuration of a policy", `{"loadBalancingConfig":[{"weighted_round_robin":{"blackoutPeriod":5}}]}`, "weighted_round_robin"},
 		{"bad timeout", `{"methodConfig":[{"name":[{}],"timeout":"soon"}]}`, `methodConfig[0]: timeout: "soon" is not a duration`},
+		{"two policies", `{"loadBalancingConfig":[{}]}`, "an object with 0 policies"},
 		{"negative timeout", `{"methodConfig":[{"name":[{}],"timeout":"-1s"}]}`, "not a duration in range"},
 		{"two at once", `{"methodConfig":[{"timeout":"1m"},{"waitForReady":"no"}]}`, "methodConfig[1]: waitForReady"},
 	}
@@ -93,12 +96,13 @@ func TestServiceConfigRender(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	rpcs := []RPC{{"a.S", "One", false}, {"a.S", "Watch", true}, {"b.T", "One", false}, {"c.U", "One", false}}
+	rpcs := []RPC{{"a.S", "One"}, {"a.S", "Watch"}, {"b.T", "One"}, {"c.U", "One"}}
 	want := `{
 		"loadBalancingConfig":[{"goresilient":{}}],
 		"healthCheckConfig":{"serviceName":"mine"},
 		"methodConfig":[
 			{"name":[{"service":"a.S","method":"One"}],"retryPolicy":` + retry + `},
+			{"name":[{"service":"a.S","method":"Watch"}],"retryPolicy":` + retry + `},
 			{"name":[{"service":"b.T","method":"One"}],"retryPolicy":` + retry + `},
 			{"name":[{"service":"a.S"}],"timeout":"1s","retryPolicy":` + retry + `}]}`
 	sameJSON(t, sc.Render(rpcs, policy.Set("mine")), want)
@@ -133,7 +137,7 @@ func FuzzParseServiceConfig(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if out := sc.Render([]RPC{{"a", "B", false}}, nil); !json.Valid([]byte(out)) {
+		if out := sc.Render([]RPC{{"a", "B"}}, nil); !json.Valid([]byte(out)) {
 			t.Fatalf("rendered %q", out)
 		}
 	})

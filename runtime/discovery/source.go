@@ -38,6 +38,14 @@ type Watcher interface {
 	Close()
 }
 
+// Buffered is implemented by watchers that may hold several events already. A resolver reads them all before it pushes a
+// state: a thousand registrations at once are then one update and not a thousand.
+type Buffered interface {
+	// Pending reports whether Next would return without waiting. It never blocks, and is for the goroutine that calls
+	// Next.
+	Pending() bool
+}
+
 // Event is what happened between two revisions, as a whole: a reader sees all of it or nothing.
 type Event struct {
 	// Revision is the source's after the event. It is greater than that of the event before when the event changes

@@ -21,7 +21,8 @@ func openStatic(target Target) (Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	endpoints, err := ParseEndpoints(text)
+	// A space between items is in a URL as %20 once it has been a URL.
+	endpoints, err := ParseEndpoints(strings.ReplaceAll(text, "%20", " "))
 	if err != nil {
 		return nil, err
 	}

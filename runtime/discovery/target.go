@@ -49,6 +49,9 @@ func ParseTarget(target string, lookup func(scheme string) resolver.Builder) (Ta
 	if scheme, rest, ok := strings.Cut(target, "://"); ok {
 		return Target{}, nil, unusableURL(target, strings.ToLower(scheme), rest, err, lookup)
 	}
+	if strings.Contains(target, ",") {
+		return Target{}, nil, badTarget(target, "is a list, and a target without a scheme is one name; write static:///%s", target)
+	}
 	scheme := defaultScheme()
 	u, err = url.Parse(scheme + ":///" + target)
 	if err != nil {

@@ -49,7 +49,7 @@ func TestParseTargetErrors(t *testing.T) {
 		{"empty", "", []string{"is empty", "dns:///host:port"}},
 		{"blank", " \n", []string{"is empty"}},
 		{"white space", "a:1\n", []string{"white space", "write a:1"}},
-		{"unregistered", "zk:///x", []string{`"zk"`, "resolver.Builder", "static, env, dns, unix, unix-abstract, passthrough"}},
+		{"unregistered", "zk:///x", []string{`"zk"`, "resolver.Builder", "static, env, file, memory, dnspoll, dns, unix, unix-abstract, passthrough"}},
 		{"unregistered, upper case", "ZK:///x", []string{`"zk"`}},
 		{"etcd without its package", "etcd:///x", []string{`"etcd"`, "runtime/discovery/etcd"}},
 		{"xds without its package", "xds:///x", []string{"grpc/xds"}},

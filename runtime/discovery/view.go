@@ -125,7 +125,7 @@ func (v *view) put(e Entry, r *record) (changed bool) {
 	if r.endpoint.Equal(endpoint) {
 		return false
 	}
-	if !slices.Equal(r.endpoint.Addresses, endpoint.Addresses) {
+	if r.endpoint.serverName != endpoint.serverName || !slices.Equal(r.endpoint.Addresses, endpoint.Addresses) {
 		v.forget(r.id)
 		r.id, r.resolved = endpoint.ID(), v.resolve(endpoint)
 		v.remember(r.id)
@@ -180,6 +180,7 @@ func (v *view) state() resolver.State {
 		set.Endpoints = append(set.Endpoints, r.endpoint)
 		resolved = append(resolved, r.resolved)
 	}
+	set.resolved = resolved
 	return resolver.State{Endpoints: resolved, Attributes: withSet(nil, set)}
 }
 
@@ -187,8 +188,11 @@ func (v *view) resolve(e Endpoint) resolver.Endpoint {
 	addresses := make([]resolver.Address, len(e.Addresses))
 	for i, a := range e.Addresses {
 		dial, name := dialAddress(a)
-		if !v.serverNames {
+		switch {
+		case !v.serverNames:
 			name = ""
+		case e.serverName != "":
+			name = e.serverName
 		}
 		addresses[i] = resolver.Address{Addr: dial, ServerName: name}
 	}

@@ -16,9 +16,10 @@ type Hooks struct {
 	Attach func(*attributes.Attributes) *attributes.Attributes
 	// Apply takes over the service config in force and returns the JSON that grpc gets in its place.
 	Apply func(*ServiceConfig) string
-	// Resolved is called after each state that the resolver reported, with the number of its endpoints.
-	Resolved func(endpoints int)
-	// Failed is called with each error: of Build, of the resolver, or of a service config that it gave.
+	// Resolved is called after each state that the resolver reported, with a [*ServiceConfigError] if its service config is
+	// invalid; nil otherwise.
+	Resolved func(invalid error)
+	// Failed is called with each error of Build and of the resolver.
 	Failed func(error)
 }
 
@@ -32,11 +33,14 @@ type Wrapper struct {
 
 	mu   sync.Mutex
 	live *wrappedConn // of the resolver that grpc built last; nil when there is none
+	// parsed has the configs that a resolver may still refer to, one built later too: some replay their last state.
+	parsed map[*serviceconfig.ParseResult]*ServiceConfig
+	used   *serviceconfig.ParseResult // the last one that a state referred to
 }
 
 // Wrap returns a wrapper around builder. The config fallback holds while the resolver gives none; it may not be nil.
 func Wrap(builder resolver.Builder, fallback *ServiceConfig, hooks Hooks) *Wrapper {
-	return &Wrapper{builder: builder, hooks: hooks, fallback: fallback}
+	return &Wrapper{builder: builder, hooks: hooks, fallback: fallback, parsed: make(map[*serviceconfig.ParseResult]*ServiceConfig)}
 }
 
 // Scheme implements [resolver.Builder].
@@ -44,7 +48,7 @@ func (w *Wrapper) Scheme() string { return w.builder.Scheme() }
 
 // Build implements [resolver.Builder].
 func (w *Wrapper) Build(target resolver.Target, cc resolver.ClientConn, opts resolver.BuildOptions) (resolver.Resolver, error) {
-	conn := &wrappedConn{ClientConn: cc, wrapper: w, configs: make(map[*serviceconfig.ParseResult]*ServiceConfig)}
+	conn := &wrappedConn{ClientConn: cc, wrapper: w}
 	w.mu.Lock()
 	w.live = conn
 	w.mu.Unlock()
@@ -92,7 +96,7 @@ func (r *wrappedResolver) Close() {
 	r.Resolver.Close()
 }
 
-// maxRemembered bounds the parsed configs that a resolver may still refer to.
+// maxRemembered bounds Wrapper.parsed.
 const maxRemembered = 64
 
 // wrappedConn is the resolver.ClientConn that one resolver talks to. mu guards all below it and is held while a state goes
@@ -104,8 +108,7 @@ type wrappedConn struct {
 	mu       sync.Mutex
 	last     *resolver.State // as the resolver gave it
 	config   *ServiceConfig  // in force; nil before the first
-	configs  map[*serviceconfig.ParseResult]*ServiceConfig
-	rendered string // the config that grpc has
+	rendered string          // the config that grpc has
 	parsed   *serviceconfig.ParseResult
 }
 
@@ -123,30 +126,29 @@ func (c *wrappedConn) UpdateState(s resolver.State) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.last = &s
-	if err := c.chooseConfig(s.ServiceConfig); err != nil {
-		c.wrapper.hooks.Failed(err)
-		if c.config == nil { // as in gRFC A21: a channel without a good config fails until it gets one
-			s.ServiceConfig = &serviceconfig.ParseResult{Err: err}
-			return c.ClientConn.UpdateState(c.attached(s))
-		}
+	invalid := c.chooseConfig(s.ServiceConfig)
+	defer c.wrapper.hooks.Resolved(invalid)
+	if invalid != nil && c.config == nil { // as in gRFC A21: a channel without a good config fails until it gets one
+		s.ServiceConfig = &serviceconfig.ParseResult{Err: invalid}
+		return c.ClientConn.UpdateState(c.attached(s))
 	}
-	err := c.forward(s)
-	c.wrapper.hooks.Resolved(max(len(s.Endpoints), len(s.Addresses)))
-	return err
+	return c.forward(s)
 }
 
 // chooseConfig sets the config in force from what the resolver gave; an invalid one keeps the old.
 func (c *wrappedConn) chooseConfig(given *serviceconfig.ParseResult) error {
-	switch {
-	case given == nil:
+	if given == nil {
 		c.config = c.wrapper.fallback
-	case given.Err != nil:
+		return nil
+	}
+	if given.Err != nil {
 		return &ServiceConfigError{Err: given.Err}
-	case c.configs[given] != nil:
-		c.config = c.configs[given]
-	default:
+	}
+	sc := c.wrapper.recall(given)
+	if sc == nil {
 		return &ServiceConfigError{Err: errors.New("the resolver did not parse it with ParseServiceConfig of its ClientConn")}
 	}
+	c.config = sc
 	return nil
 }
 
@@ -204,16 +206,32 @@ func (c *wrappedConn) ParseServiceConfig(js string) *serviceconfig.ParseResult {
 		return result
 	}
 	result = &serviceconfig.ParseResult{Config: result.Config}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if len(c.configs) >= maxRemembered {
-		clear(c.configs)
-		if c.last != nil && c.last.ServiceConfig != nil && c.config != nil {
-			c.configs[c.last.ServiceConfig] = c.config
+	c.wrapper.remember(result, sc)
+	return result
+}
+
+func (w *Wrapper) recall(given *serviceconfig.ParseResult) *ServiceConfig {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	sc := w.parsed[given]
+	if sc != nil {
+		w.used = given
+	}
+	return sc
+}
+
+// remember keeps what a result stands for. Of very many, those are forgotten that are not in use.
+func (w *Wrapper) remember(result *serviceconfig.ParseResult, sc *ServiceConfig) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.parsed) >= maxRemembered {
+		used := w.parsed[w.used]
+		clear(w.parsed)
+		if used != nil {
+			w.parsed[w.used] = used
 		}
 	}
-	c.configs[result] = sc
-	return result
+	w.parsed[result] = sc
 }
 
 // ServiceConfigError is an invalid service config of a resolver; the config before it stays in force.

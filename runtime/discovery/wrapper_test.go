@@ -61,7 +61,7 @@ func (c *playedConn) last() resolver.State { return c.states[len(c.states)-1] }
 type recordedHooks struct {
 	applied  []*ServiceConfig
 	rendered string
-	resolved []int
+	resolved int
 	failed   []error
 }
 
@@ -76,10 +76,15 @@ func wrap(t *testing.T, b *playedBuilder) *wrapped {
 	h := &recordedHooks{rendered: "{}"}
 	w := &wrapped{builder: b, grpc: &playedConn{}, hooks: h}
 	w.Wrapper = Wrap(b, fallback, Hooks{
-		Attach:   func(a *attributes.Attributes) *attributes.Attributes { return a.WithValue(attachedKey{}, "channel") },
-		Apply:    func(sc *ServiceConfig) string { h.applied = append(h.applied, sc); return h.rendered },
-		Resolved: func(n int) { h.resolved = append(h.resolved, n) },
-		Failed:   func(err error) { h.failed = append(h.failed, err) },
+		Attach: func(a *attributes.Attributes) *attributes.Attributes { return a.WithValue(attachedKey{}, "channel") },
+		Apply:  func(sc *ServiceConfig) string { h.applied = append(h.applied, sc); return h.rendered },
+		Resolved: func(invalid error) {
+			h.resolved++
+			if invalid != nil {
+				h.failed = append(h.failed, invalid)
+			}
+		},
+		Failed: func(err error) { h.failed = append(h.failed, err) },
 	})
 	return w
 }
@@ -111,8 +116,8 @@ func TestWrapperAttachesTheChannelAndTheConfig(t *testing.T) {
 	if len(w.hooks.applied) != 1 || w.hooks.applied[0].Method("x", "y") == nil {
 		t.Fatal("the fallback must be in force while the resolver gives no config")
 	}
-	if w.hooks.resolved[0] != 2 {
-		t.Fatalf("resolved = %v", w.hooks.resolved)
+	if w.hooks.resolved != 1 || len(w.hooks.failed) != 0 {
+		t.Fatalf("resolved = %d, failed = %v", w.hooks.resolved, w.hooks.failed)
 	}
 }
 
@@ -205,7 +210,7 @@ func TestWrapperTakesTheOldFormOfAState(t *testing.T) {
 
 func TestWrapperRemembersAConfigThatIsGivenAgain(t *testing.T) {
 	w := wrap(t, &playedBuilder{})
-	w.build(t)
+	r := w.build(t)
 	s := addresses("a:1")
 	s.ServiceConfig = w.builder.conn.ParseServiceConfig(`{"methodConfig":[{"name":[{}],"timeout":"1s"}]}`)
 	_ = w.builder.conn.UpdateState(s)
@@ -213,6 +218,9 @@ func TestWrapperRemembersAConfigThatIsGivenAgain(t *testing.T) {
 		w.builder.conn.ParseServiceConfig(`{}`)
 	}
 	_ = w.builder.conn.UpdateState(s)
+	r.Close()
+	w.build(t)
+	_ = w.builder.conn.UpdateState(s) // as a resolver does that replays its last state
 	if len(w.hooks.failed) != 0 {
 		t.Fatalf("failed = %v", w.hooks.failed)
 	}

@@ -85,6 +85,10 @@ func drawString(t *rapid.T, name, label string) string {
 		return rapid.SampledFrom([]string{"{}", `{"shards": 3}`, "{\n\t\"a\": [\"b\"]\n}"}).Draw(t, label)
 	case "header":
 		return rapid.StringMatching(`[a-z][a-z0-9_.-]{0,9}`).Draw(t, label)
+	case "authority":
+		return rapid.StringMatching(`([a-z0-9.-]{1,9}|\[::1\])(:[0-9]{1,5})?`).Draw(t, label)
+	case "compressor":
+		return rapid.StringMatching(`[a-zA-Z0-9._+-]{1,9}`).Draw(t, label)
 	case "idempotent_because", "side_effect_free_because":
 		return rapid.SampledFrom([]string{"the server drops a repeated id", "two\nlines", "a \"word\", a \\ and a\ttab"}).Draw(t, label)
 	default:

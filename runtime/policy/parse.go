@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"io"
 	"reflect"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -60,9 +62,19 @@ func (p *documentParser) text(data []byte) {
 	}
 }
 
+// syntax reports an error of the YAML parser, which tells its line in words and no column.
 func (p *documentParser) syntax(err error) {
-	p.problem(nil, "", "is neither YAML nor JSON: %s; mend the text there", strings.TrimPrefix(err.Error(), "yaml: "))
+	var at *yaml.Node
+	text := strings.TrimPrefix(err.Error(), "yaml: ")
+	if found := yamlLine.FindStringSubmatch(text); found != nil {
+		if line, err := strconv.Atoi(found[1]); err == nil {
+			at, text = &yaml.Node{Line: line}, strings.TrimPrefix(text, found[0])
+		}
+	}
+	p.problem(at, "", "is neither YAML nor JSON: %s; mend the text there", text)
 }
+
+var yamlLine = regexp.MustCompile(`^line (\d+): `)
 
 func (p *documentParser) problem(n *yaml.Node, path, format string, args ...any) {
 	pr := Problem{Source: p.doc.Source, Path: path, Text: fmt.Sprintf(format, args...)}

@@ -17,8 +17,8 @@ func TestParseDocumentProblems(t *testing.T) {
 		{"only a comment", "# nothing\n", `o.yaml: the document is empty; begin it with version: goresilient.v1`},
 		{"null", "null", `o.yaml:1:1: nothing stands where fields are expected; write a mapping, {} if nothing is to be set`},
 		{"a list", "[]", `o.yaml:1:1: a list stands where fields are expected; write a mapping, {} if nothing is to be set`},
-		{"syntax", "version: [", "o.yaml: is neither YAML nor JSON: line 1: did not find expected node content; mend the text there"},
-		{"syntax after the end", versionLine + "--- [", "o.yaml: is neither YAML nor JSON: line 2: did not find expected node content; mend the text there"},
+		{"syntax", "version: [", "o.yaml:1: is neither YAML nor JSON: did not find expected node content; mend the text there"},
+		{"syntax after the end", versionLine + "--- [", "o.yaml:2: is neither YAML nor JSON: did not find expected node content; mend the text there"},
 		{"second document", versionLine + "---\ndefaults: {}\n", `o.yaml:2:1: a second document begins here; put everything in one`},
 
 		{"no version", "defaults: {}\n", `o.yaml:1:1: version: is missing; write goresilient.v1`},
@@ -45,22 +45,28 @@ func TestParseDocumentProblems(t *testing.T) {
 		{"null message", versionLine + "defaults:\n", `o.yaml:2:10: defaults: nothing stands where fields are expected; write a mapping, {} if nothing is to be set`},
 		{"null services", versionLine + "services: ~\n", `o.yaml:2:11: services: nothing stands where fields are expected; write a mapping, {} if nothing is to be set`},
 		{"null value", versionLine + "defaults: {dial: {block: null}}\n", `o.yaml:2:26: defaults.dial.block: nothing is neither true nor false; write one of them`},
-		{"scalar for a message", versionLine + "defaults: {dial: true}\n", `o.yaml:2:18: defaults.dial: "true" stands where fields are expected; write a mapping, {} if nothing is to be set`},
+		{"scalar for a message", versionLine + "defaults: {dial: true}\n", `o.yaml:2:18: defaults.dial: true stands where fields are expected; write a mapping, {} if nothing is to be set`},
 		{"alias", versionLine + "defaults: {dial: &d {}}\nservices: {a.B: {policy: {dial: *d}}}\n", `o.yaml:3:33: services.a.B.policy.dial: YAML aliases are not read; write the value out`},
 		{"alias in a list", versionLine + "defaults: {outlier_detection: {codes: [&c UNAVAILABLE, *c]}}\n", `o.yaml:2:56: defaults.outlier_detection.codes: a YAML alias is no gRPC code; write a name such as UNAVAILABLE`},
 
 		{"bool", versionLine + "defaults: {dial: {block: yes}}\n", `o.yaml:2:26: defaults.dial.block: "yes" is neither true nor false; write one of them`},
-		{"bool by tag", versionLine + "defaults: {dial: {block: !!bool maybe}}\n", `o.yaml:2:26: defaults.dial.block: "maybe" is neither true nor false; write one of them`},
-		{"whole number", versionLine + "defaults: {dial: {min_ready: 1.5}}\n", `o.yaml:2:30: defaults.dial.min_ready: "1.5" is not a whole number; write digits, such as 3`},
-		{"whole number in quotes", versionLine + "defaults: {dial: {min_ready: '1'}}\n", `o.yaml:2:30: defaults.dial.min_ready: "1" is not a whole number; write digits, such as 3`},
+		{"bool by tag", versionLine + "defaults: {dial: {block: !!bool maybe}}\n", `o.yaml:2:26: defaults.dial.block: maybe is neither true nor false; write one of them`},
+		{"whole number", versionLine + "defaults: {dial: {min_ready: 1.5}}\n", `o.yaml:2:30: defaults.dial.min_ready: 1.5 is not a whole number; write digits, such as 3`},
+		{"whole number in quotes", versionLine + "defaults: {dial: {min_ready: '1'}}\n", `o.yaml:2:30: defaults.dial.min_ready: "1" is text; remove the quotes`},
+		{"bool in quotes", versionLine + "defaults: {dial: {block: \"true\"}}\n", `o.yaml:2:26: defaults.dial.block: "true" is text; remove the quotes`},
+		{"no bool, in quotes", versionLine + "defaults: {dial: {block: 'on'}}\n", `o.yaml:2:26: defaults.dial.block: "on" is neither true nor false; write one of them`},
+		{"share in quotes", versionLine + "defaults: {retry_budget: {ratio: '0.5'}}\n", `o.yaml:2:34: defaults.retry_budget.ratio: "0.5" is text; remove the quotes`},
+		{"whole number too large", versionLine + "defaults: {dial: {min_ready: 99999999999999999999}}\n", `o.yaml:2:30: defaults.dial.min_ready: 99999999999999999999 is too large; write a smaller value`},
+		{"number too large", versionLine + "defaults: {retry_budget: {ratio: 1e999}}\n", `o.yaml:2:34: defaults.retry_budget.ratio: "1e999" is too large; write a smaller value`},
+		{"duration too large", versionLine + "defaults: {dial: {timeout: 1h9999999.5h}}\n", `o.yaml:2:28: defaults.dial.timeout: "1h9999999.5h" is too large; write a smaller value`},
 		{"whole number out of range", versionLine + "defaults: {dial: {min_ready: 0}}\n", `o.yaml:2:19: defaults.dial.min_ready: 0 is out of range; write a number from 1 to 1000000`},
 		{"number", versionLine + "defaults: {retry_budget: {ratio: half}}\n", `o.yaml:2:34: defaults.retry_budget.ratio: "half" is not a number; write one, such as 0.5`},
 		{"number out of range", versionLine + "defaults: {retry_budget: {ratio: 1.5}}\n", `o.yaml:2:27: defaults.retry_budget.ratio: 1.5 is out of range; write a number more than 0 and at most 1`},
 		{"not a number", versionLine + "defaults: {retry_budget: {ratio: !!float nan}}\n", `o.yaml:2:27: defaults.retry_budget.ratio: NaN is out of range; write a number more than 0 and at most 1`},
-		{"duration without a unit", versionLine + "defaults: {dial: {timeout: 10}}\n", `o.yaml:2:28: defaults.dial.timeout: "10" is not a duration; write a number with a unit, such as "250ms" or "1m30s"`},
+		{"duration without a unit", versionLine + "defaults: {dial: {timeout: 10}}\n", `o.yaml:2:28: defaults.dial.timeout: 10 is not a duration; write a number with a unit, such as "250ms" or "1m30s"`},
 		{"duration in words", versionLine + "defaults: {dial: {timeout: a while}}\n", `o.yaml:2:28: defaults.dial.timeout: "a while" is not a duration; write a number with a unit, such as "250ms" or "1m30s"`},
 		{"duration out of range", versionLine + "defaults: {dial: {timeout: -1s}}\n", `o.yaml:2:19: defaults.dial.timeout: "-1s" is out of range; write a duration at least 0s`},
-		{"text", versionLine + "defaults: {target: 5}\n", `o.yaml:2:20: defaults.target: "5" is not text; put it in quotes`},
+		{"text", versionLine + "defaults: {target: 5}\n", `o.yaml:2:20: defaults.target: 5 is not text; put it in quotes`},
 		{"text that is a list", versionLine + "defaults: {target: [a]}\n", `o.yaml:2:20: defaults.target: a list is not text; put it in quotes`},
 		{"empty text", versionLine + "defaults: {target: ''}\n", `o.yaml:2:12: defaults.target: is empty; write a value, or leave the field out to inherit`},
 		{"text of two lines", versionLine + "defaults: {target: \"a\\nb\"}\n", `o.yaml:2:12: defaults.target: "a\nb" has a character that cannot be printed; remove it`},
@@ -71,13 +77,13 @@ func TestParseDocumentProblems(t *testing.T) {
 
 		{"two arms", versionLine + "defaults: {load_balancing: {pick_first: {}, round_robin: {}}}\n", `o.yaml:2:45: defaults.load_balancing.round_robin: stands beside pick_first, and only one of them can hold; remove one`},
 		{"custom without a name", versionLine + "defaults: {load_balancing: {custom: {config_json: '{}'}}}\n", `o.yaml:2:29: defaults.load_balancing.custom.name: is missing; write the name under which the policy is registered with grpc`},
-		{"custom with a name that cannot be read", versionLine + "defaults: {load_balancing: {custom: {name: 5}}}\n", `o.yaml:2:44: defaults.load_balancing.custom.name: "5" is not text; put it in quotes`},
+		{"custom with a name that cannot be read", versionLine + "defaults: {load_balancing: {custom: {name: 5}}}\n", `o.yaml:2:44: defaults.load_balancing.custom.name: 5 is not text; put it in quotes`},
 
 		{"several, in the order of the text", "services: {a.B: {policy: {dial: {timeout: soon}, rate_limit: {burst: 0}}}}\ndefaults: {x: 1}\nversion: 2\n",
 			`o.yaml:1:43: services.a.B.policy.dial.timeout: "soon" is not a duration; write a number with a unit, such as "250ms" or "1m30s"
 o.yaml:1:63: services.a.B.policy.rate_limit.burst: 0 is out of range; write a number from 1 to 1000000000
 o.yaml:2:12: defaults.x: is not a field here; write one of target, load_balancing, outlier_detection, health_check, discovery, dial, connection, retry_budget, circuit_breaker, concurrency_limit, rate_limit, adaptive_throttle, method_defaults, or upgrade if it is newer than this program
-o.yaml:3:10: version: "2" is not a version that this program reads; write goresilient.v1, or upgrade`},
+o.yaml:3:10: version: 2 is not a version that this program reads; write goresilient.v1, or upgrade`},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			d, err := ParseDocument("o.yaml", []byte(tc.text))

@@ -1,8 +1,10 @@
 package policy
 
 import (
+	"errors"
 	"fmt"
 	"reflect"
+	"regexp"
 	"slices"
 	"strconv"
 	"time"
@@ -33,11 +35,23 @@ func setScalar(v reflect.Value, k kind, text string) error {
 	default:
 		v.SetString(text)
 	}
-	if err != nil {
-		return fmt.Errorf("%s", remedy(k))
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, strconv.ErrRange) || k == kindDuration && durationForm.MatchString(text):
+		return errTooLarge
+	default:
+		return errors.New(remedy(k))
 	}
-	return nil
 }
+
+var (
+	errTooLarge = errors.New("is too large; write a smaller value")
+
+	// durationForm is what time.ParseDuration reads: what it refuses of this form is out of range, which its error does
+	// not tell.
+	durationForm = regexp.MustCompile(`^[-+]?((\d+(\.\d*)?|\.\d+)(ns|us|µs|μs|ms|s|m|h))+$`)
+)
 
 // remedy says, after a value, that it is not of kind k and what to write instead.
 func remedy(k kind) string {
@@ -71,16 +85,27 @@ func yamlTags(k kind) []string {
 
 // parseScalar stores the YAML value n in v, whose kind is k.
 func parseScalar(n *yaml.Node, v reflect.Value, k kind) error {
-	if n.Kind != yaml.ScalarNode || !slices.Contains(yamlTags(k), n.Tag) {
+	if n.Kind != yaml.ScalarNode {
 		return fmt.Errorf("%s %s", describeNode(n), remedy(k))
 	}
-	if err := setScalar(v, k, n.Value); err != nil {
+	err := setScalar(v, k, n.Value)
+	switch {
+	case slices.Contains(yamlTags(k), n.Tag) || errors.Is(err, errTooLarge) && !isQuoted(n):
+		// YAML takes a whole number that is too large for one with a fraction.
+	case isQuoted(n) && err == nil:
+		err = errors.New("is text; remove the quotes")
+	default:
+		err = errors.New(remedy(k))
+	}
+	if err != nil {
 		return fmt.Errorf("%s %w", describeNode(n), err)
 	}
 	return nil
 }
 
-// describeNode names what stands in the text, for an error.
+func isQuoted(n *yaml.Node) bool { return n.Style&(yaml.SingleQuotedStyle|yaml.DoubleQuotedStyle) != 0 }
+
+// describeNode names what stands in the text, for an error: text in quotes, a number as it stands.
 func describeNode(n *yaml.Node) string {
 	switch {
 	case n.Kind == yaml.MappingNode:
@@ -91,6 +116,8 @@ func describeNode(n *yaml.Node) string {
 		return "a YAML alias"
 	case n.Tag == "!!null":
 		return "nothing"
+	case slices.Contains([]string{"!!bool", "!!int", "!!float"}, n.Tag) && !isQuoted(n):
+		return n.Value
 	default:
 		return strconv.Quote(n.Value)
 	}

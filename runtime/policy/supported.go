@@ -1,7 +1,10 @@
 package policy
 
 import (
+	"iter"
+	"maps"
 	"reflect"
+	"slices"
 	"strings"
 )
 
@@ -56,4 +59,38 @@ func Unsupported[T Mergeable](v *T) Problems {
 // asksForNothing tells whether the value of a pending scalar is the one that turns it off: 0, "0s" or false.
 func asksForNothing(value any) bool {
 	return value != nil && reflect.ValueOf(value).IsZero()
+}
+
+// Pending yields what [Unsupported] reports, in order: the path of each field, below its service or its RPC, and what it is.
+func Pending() iter.Seq2[string, string] {
+	return func(yield func(path, name string) bool) {
+		for _, path := range slices.Sorted(maps.Keys(pending)) {
+			if !yield(path, pending[path]) {
+				return
+			}
+		}
+	}
+}
+
+// Carried returns v without what [Unsupported] reports, defaults included: what a client does. It changes nothing in v.
+func Carried[T Mergeable](v *T) *T {
+	out := Merge(nil, v)
+	dropPending(reflect.ValueOf(out).Elem(), "")
+	return out
+}
+
+func dropPending(v reflect.Value, prefix string) {
+	s := schemaOf(v.Type())
+	for i := range s.fields {
+		f := &s.fields[i]
+		fv := fieldValue(v, f)
+		path := prefix + f.name
+		switch {
+		case !isSet(fv):
+		case pending[strings.TrimPrefix(path, "method_defaults.")] != "":
+			fv.SetZero()
+		case f.kind == kindMessage:
+			dropPending(fv.Elem(), path+".")
+		}
+	}
 }

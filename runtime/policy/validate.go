@@ -3,6 +3,7 @@ package policy
 import (
 	"encoding/json"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -91,6 +92,10 @@ func validateString(s string, f *field, path string, ps *Problems) {
 		ps.add(path, `%q is no gRPC metadata key; write lower-case letters, digits, "-", "_" and "."`, s)
 	case f.name == "config_json" && !isJSONObject(s):
 		ps.add(path, "%q is not a JSON object; write one, such as {}", s)
+	case f.name == "authority" && !isAuthority(s):
+		ps.add(path, `%q is no authority; write a host or host:port, such as "inventory.internal:443"`, s)
+	case f.name == "compressor" && !isToken(s):
+		ps.add(path, `%q is no name of an encoding; write one without spaces and separators, such as "gzip"`, s)
 	case strings.HasSuffix(f.name, "_because") && strings.TrimSpace(s) == "":
 		ps.add(path, "%q gives no reason; say in words why it is safe", s)
 	case isName(f) && strings.ContainsFunc(s, isUnprintable):
@@ -103,6 +108,18 @@ func isName(f *field) bool { return f.name != "config_json" && !strings.HasSuffi
 
 func notInHeader(r rune) bool {
 	return !(r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || strings.ContainsRune("-_.", r))
+}
+
+// authorityForm is host[:port] (RFC 3986, section 3.2) without the separators that no host has in practice.
+var authorityForm = regexp.MustCompile(`^([A-Za-z0-9._~%-]+|\[[0-9A-Fa-f:.]+(%25[A-Za-z0-9._~%-]+)?\])(:[0-9]{1,5})?$`)
+
+func isAuthority(s string) bool { return authorityForm.MatchString(s) }
+
+// isToken tells whether s is a token of HTTP (RFC 9110, section 5.6.2), as the name of an encoding is.
+func isToken(s string) bool {
+	return s != "" && !strings.ContainsFunc(s, func(r rune) bool {
+		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("!#$%&'*+-.^_`|~", r))
+	})
 }
 
 func isUnprintable(r rune) bool { return !unicode.IsPrint(r) }

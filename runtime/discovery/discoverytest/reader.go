@@ -23,6 +23,7 @@ type reader struct {
 	revision int64
 	entries  map[string]discovery.Endpoint // by the source's key
 	newest   map[string]uint32             // version of each endpoint ever seen
+	stale    bool                          // the last event said so
 }
 
 func newReader(t reporter, src discovery.Source) *reader {
@@ -63,7 +64,7 @@ func (r *reader) take(ev discovery.Event) {
 	if ev.Reset && len(ev.Delete) > 0 {
 		r.t.Errorf("a Reset deletes %v", ev.Delete)
 	}
-	r.started, r.revision = true, ev.Revision
+	r.started, r.revision, r.stale = true, ev.Revision, ev.Stale != nil
 	if ev.Reset {
 		clear(r.entries)
 	}

@@ -32,7 +32,7 @@ type Harness struct {
 
 // Backend is a source and the hooks that change what it sees. A hook returns once the change is made; the source may see
 // it later, but must see it by itself: the hook of a polled source refreshes it. What a nil hook would have been needed
-// for is left out.
+// for is left out. Hooks may be called by several goroutines at once.
 type Backend struct {
 	Source discovery.Source
 	// Put writes an endpoint under a key of letters and digits. The source's own key may be another.
@@ -41,6 +41,9 @@ type Backend struct {
 	Delete func(key string)
 	// Compact forgets all history, so that a watcher that has not read it needs a snapshot.
 	Compact func()
+	// Lose takes the backend away, so that the source cannot know what is there; Restore brings it back as it was. Nothing is
+	// put or deleted in between.
+	Lose, Restore func()
 }
 
 // patience ends a test that waits for something that does not come. No test measures it.
@@ -58,6 +61,10 @@ func Run(t *testing.T, h Harness) {
 		{"ChangesWhileWatchersCome", canPut, testChangesWhileWatchersCome},
 		{"FallenBehind", canPut, testFallenBehind},
 		{"Compacted", func(b Backend) bool { return canPut(b) && b.Compact != nil }, testCompacted},
+		{"ConcurrentWriters", canPut, testConcurrentWriters},
+		{"CompactedWhileChanging", func(b Backend) bool { return canPut(b) && b.Compact != nil }, testCompactedWhileChanging},
+		{"BackendLost", func(b Backend) bool { return canPut(b) && b.Lose != nil && b.Restore != nil }, testBackendLost},
+		{"Pending", canPut, testPending},
 		{"ContextEnds", nil, testContextEnds},
 		{"Close", nil, testClose},
 		{"CloseWhileNextWaits", nil, testCloseWhileNextWaits},

@@ -44,6 +44,9 @@ func New(parent context.Context, timeout time.Duration, cause error) *Context {
 	}
 	c.timer = time.AfterFunc(timeout, c.expire)
 	c.mu.Unlock()
+	if parent.Err() != nil { // which the context package would tell only a little later
+		c.parentEnded()
+	}
 	return c
 }
 

@@ -59,7 +59,6 @@ func TestAlreadyEndedParent(t *testing.T) {
 	cancel()
 	c := New(parent, time.Hour, errPolicy)
 	defer c.Release()
-	<-c.Done()
 	if c.Err() != context.Canceled {
 		t.Fatalf("Err = %v", c.Err())
 	}

@@ -18,6 +18,8 @@ const _ = goresilient.SupportsGeneratedCodeV1
 var _ NamesClient = (*NamesResilientClient)(nil)
 
 // NamesResilientRuntime_ is the runtime beneath the client. The name Client belongs to an RPC.
+//
+// The name NamesResilientRuntime belongs to rpc golden.goresilient.names.Names.NamesResilientRuntime.
 type NamesResilientRuntime_ = goresilient.Client
 
 // NamesResilientClient calls golden.goresilient.names.Names under the policy of its schema.
@@ -139,26 +141,36 @@ func NewNamesResilientClient(opts ...goresilient.Option) (*NamesResilientClient,
 }
 
 // Close calls golden.goresilient.names.Names/Close.
+//
+// It hides the runtime's Close, which is reached as c.NamesResilientRuntime_.Close.
 func (c *NamesResilientClient) Close(ctx context.Context, in *M, opts ...grpc.CallOption) (*M, error) {
 	return c.closeMethod.Call(ctx, in, opts...)
 }
 
 // Shutdown calls golden.goresilient.names.Names/Shutdown.
+//
+// It hides the runtime's Shutdown, which is reached as c.NamesResilientRuntime_.Shutdown.
 func (c *NamesResilientClient) Shutdown(ctx context.Context, in *M, opts ...grpc.CallOption) (*M, error) {
 	return c.shutdownMethod.Call(ctx, in, opts...)
 }
 
 // WaitReady calls golden.goresilient.names.Names/WaitReady.
+//
+// It hides the runtime's WaitReady, which is reached as c.NamesResilientRuntime_.WaitReady.
 func (c *NamesResilientClient) WaitReady(ctx context.Context, in *M, opts ...grpc.CallOption) (*M, error) {
 	return c.waitReadyMethod.Call(ctx, in, opts...)
 }
 
 // Snapshot calls golden.goresilient.names.Names/Snapshot.
+//
+// It hides the runtime's Snapshot, which is reached as c.NamesResilientRuntime_.Snapshot.
 func (c *NamesResilientClient) Snapshot(ctx context.Context, in *M, opts ...grpc.CallOption) (*M, error) {
 	return c.snapshotMethod.Call(ctx, in, opts...)
 }
 
 // Conn calls golden.goresilient.names.Names/Conn.
+//
+// It hides the runtime's Conn, which is reached as c.NamesResilientRuntime_.Conn.
 func (c *NamesResilientClient) Conn(ctx context.Context, in *M, opts ...grpc.CallOption) (*M, error) {
 	return c.connMethod.Call(ctx, in, opts...)
 }

@@ -21,7 +21,7 @@ const _ = goresilient.SupportsGeneratedCodeV1
 var _ etcdserverpb.KVClient = (*KVResilientClient)(nil)
 
 // KVResilientClient calls etcdserverpb.KV under the policy of its schema.
-// It implements KVClient and may be used by many goroutines. Close it when it is no longer needed.
+// It implements etcdserverpb.KVClient and may be used by many goroutines. Close it when it is no longer needed.
 type KVResilientClient struct {
 	*goresilient.Client
 	stub              etcdserverpb.KVClient
@@ -181,7 +181,7 @@ var kVResilience = goresilient.ServiceDesc{
 var _ etcdserverpb.WatchClient = (*WatchResilientClient)(nil)
 
 // WatchResilientClient calls etcdserverpb.Watch under the policy of its schema.
-// It implements WatchClient and may be used by many goroutines. Close it when it is no longer needed.
+// It implements etcdserverpb.WatchClient and may be used by many goroutines. Close it when it is no longer needed.
 type WatchResilientClient struct {
 	*goresilient.Client
 	stub etcdserverpb.WatchClient
@@ -276,7 +276,7 @@ var watchResilience = goresilient.ServiceDesc{
 var _ etcdserverpb.LeaseClient = (*LeaseResilientClient)(nil)
 
 // LeaseResilientClient calls etcdserverpb.Lease under the policy of its schema.
-// It implements LeaseClient and may be used by many goroutines. Close it when it is no longer needed.
+// It implements etcdserverpb.LeaseClient and may be used by many goroutines. Close it when it is no longer needed.
 type LeaseResilientClient struct {
 	*goresilient.Client
 	stub                  etcdserverpb.LeaseClient
@@ -406,7 +406,7 @@ var leaseResilience = goresilient.ServiceDesc{
 var _ etcdserverpb.ClusterClient = (*ClusterResilientClient)(nil)
 
 // ClusterResilientClient calls etcdserverpb.Cluster under the policy of its schema.
-// It implements ClusterClient and may be used by many goroutines. Close it when it is no longer needed.
+// It implements etcdserverpb.ClusterClient and may be used by many goroutines. Close it when it is no longer needed.
 type ClusterResilientClient struct {
 	*goresilient.Client
 	memberAddMethod     *goresilient.UnaryMethod[etcdserverpb.MemberAddRequest, etcdserverpb.MemberAddResponse]
@@ -523,7 +523,7 @@ var clusterResilience = goresilient.ServiceDesc{
 var _ etcdserverpb.MaintenanceClient = (*MaintenanceResilientClient)(nil)
 
 // MaintenanceResilientClient calls etcdserverpb.Maintenance under the policy of its schema.
-// It implements MaintenanceClient and may be used by many goroutines. Close it when it is no longer needed.
+// It implements etcdserverpb.MaintenanceClient and may be used by many goroutines. Close it when it is no longer needed.
 type MaintenanceResilientClient struct {
 	*goresilient.Client
 	stub             etcdserverpb.MaintenanceClient
@@ -588,6 +588,8 @@ func (c *MaintenanceResilientClient) HashKV(ctx context.Context, in *etcdserverp
 }
 
 // Snapshot sends a snapshot of the entire backend from a member over a stream to a client.
+//
+// It hides the runtime's Snapshot, which is reached as c.Client.Snapshot.
 func (c *MaintenanceResilientClient) Snapshot(ctx context.Context, in *etcdserverpb.SnapshotRequest, opts ...grpc.CallOption) (etcdserverpb.Maintenance_SnapshotClient, error) {
 	return c.stub.Snapshot(ctx, in, opts...)
 }
@@ -702,7 +704,7 @@ var maintenanceResilience = goresilient.ServiceDesc{
 var _ etcdserverpb.AuthClient = (*AuthResilientClient)(nil)
 
 // AuthResilientClient calls etcdserverpb.Auth under the policy of its schema.
-// It implements AuthClient and may be used by many goroutines. Close it when it is no longer needed.
+// It implements etcdserverpb.AuthClient and may be used by many goroutines. Close it when it is no longer needed.
 type AuthResilientClient struct {
 	*goresilient.Client
 	authEnableMethod           *goresilient.UnaryMethod[etcdserverpb.AuthEnableRequest, etcdserverpb.AuthEnableResponse]

@@ -20,7 +20,7 @@ const _ = goresilient.SupportsGeneratedCodeV1
 var _ suffix.SuffixClient = (*SuffixResilientClient)(nil)
 
 // SuffixResilientClient calls golden.suffix.v1.Suffix under the policy of its schema.
-// It implements SuffixClient and may be used by many goroutines. Close it when it is no longer needed.
+// It implements suffix.SuffixClient and may be used by many goroutines. Close it when it is no longer needed.
 type SuffixResilientClient struct {
 	*goresilient.Client
 	stub      suffix.SuffixClient
