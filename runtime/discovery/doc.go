@@ -11,6 +11,12 @@
 //
 //	goresilient.WithTarget("env:///INVENTORY_TARGET?default=localhost:50051")
 //
+// Or it is a file that is watched, a name that is looked up again and again, or a [Registry] of this process:
+//
+//	goresilient.WithTarget("file:///etc/inventory/endpoints.yaml")
+//	goresilient.WithTarget("dnspoll:///inventory.example:443?every=15s")
+//	goresilient.WithTarget("memory:///inventory"), goresilient.WithResolvers(discovery.NewMemoryBuilder(registry))
+//
 // The same resolvers serve a plain grpc channel:
 //
 //	conn, err := grpc.NewClient("static:///10.0.0.1:443,10.0.0.2:443",
@@ -24,5 +30,6 @@
 //	}))
 //
 // Each state that these resolvers push carries its endpoints once more as a [Set], with weights, zones and
-// priorities; [SetOf] returns it. A mistake in a target is a [*ConfigError], which says what to write instead.
+// priorities; [SetOf] returns it. A [StateGuard] keeps what a resolver removed too fast. A mistake in a target is a
+// [*ConfigError], which says what to write instead.
 package discovery

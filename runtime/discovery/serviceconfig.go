@@ -304,7 +304,7 @@ func (sc *ServiceConfig) renderMethods(rpcs []RPC) []map[string]any {
 	var entries []map[string]any
 	governed := make(map[methodName]bool)
 	for _, r := range rpcs {
-		name := methodName{r.Service, r.Method}
+		name := methodName(r)
 		mc := sc.find(r.Service, r.Method)
 		if mc == nil || governed[name] {
 			continue
