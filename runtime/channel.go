@@ -209,9 +209,18 @@ func (ch *Channel) hooks() discovery.Hooks {
 	return discovery.Hooks{
 		Attach:   ch.state.Attach,
 		Apply:    ch.apply,
+		Guard:    ch.guard,
 		Resolved: ch.reports.resolved,
 		Failed:   ch.reports.failed,
 	}
+}
+
+// guard returns how far discovery is trusted.
+func (ch *Channel) guard() discovery.GuardConfig {
+	ch.mu.Lock()
+	defer ch.mu.Unlock()
+	d := ch.policy.Discovery
+	return discovery.GuardConfig{EmptyGrace: *d.EmptyGrace, MaxRemovedRatio: *d.MaxRemovedRatio}
 }
 
 // apply makes sc the service config in force, for the channel and for each client's methods, and returns what grpc gets.

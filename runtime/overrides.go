@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/goresilient/goresilient/runtime/discovery"
 	"github.com/goresilient/goresilient/runtime/policy"
 )
 
@@ -206,7 +207,8 @@ type DocumentSource interface {
 	Next(ctx context.Context) (source string, document []byte, err error)
 }
 
-// Follow puts each document of src in force until ctx ends, and returns the context's error. A document that is refused, and
+// Follow puts each document of src in force until ctx ends or src is closed, and returns the context's error or
+// [discovery.ErrClosed]. A document that is refused, and
 // an error of src, are told to the function of [OnOverrides], and what was in force stays. src should pace its errors.
 func (o *Overrides) Follow(ctx context.Context, src DocumentSource) error {
 	for {
@@ -214,6 +216,8 @@ func (o *Overrides) Follow(ctx context.Context, src DocumentSource) error {
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()
+		case errors.Is(err, discovery.ErrClosed):
+			return err
 		case err != nil:
 			o.failed(source, err)
 		case document == nil:

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -13,6 +15,7 @@ import (
 	"google.golang.org/grpc/interop/grpc_testing"
 
 	goresilient "github.com/goresilient/goresilient/runtime"
+	"github.com/goresilient/goresilient/runtime/discovery"
 	"github.com/goresilient/goresilient/runtime/policy"
 )
 
@@ -215,5 +218,73 @@ func TestOverridesFollowASource(t *testing.T) {
 	cancel()
 	if err := <-done; !errors.Is(err, context.Canceled) {
 		t.Fatalf("Follow = %v", err)
+	}
+}
+
+func TestOverridesFollowAFileAndAKey(t *testing.T) {
+	body := func(seconds int) []byte {
+		return override(fmt.Sprintf("    policy: {method_defaults: {timeout: {total: %ds}}}\n", seconds))
+	}
+	file := filepath.Join(t.TempDir(), "policy.yaml")
+	writeFile := func(data []byte) {
+		if err := os.WriteFile(file+".new", data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Rename(file+".new", file); err != nil {
+			t.Fatal(err)
+		}
+	}
+	registry := discovery.NewRegistry()
+	defer registry.Close()
+	writeKey := func(data []byte) {
+		if _, err := registry.PutValue("policy", data); err != nil {
+			t.Fatal(err)
+		}
+	}
+	watchedFile, watchedKey := goresilient.NewFileDocuments(file), registry.WatchValue("policy")
+	tests := []struct {
+		name   string
+		write  func([]byte)
+		source goresilient.DocumentSource
+		close  func()
+		prefix string
+	}{
+		{"file", writeFile, watchedFile, watchedFile.Close, file},
+		{"key", writeKey, goresilient.ValueDocuments("policy", watchedKey), watchedKey.Close, "policy"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			told := make(chan goresilient.OverridesStatus, 16)
+			o := goresilient.NewOverrides(goresilient.OnOverrides(func(s goresilient.OverridesStatus) { told <- s }))
+			c := mustClient(t, goresilient.WithConn(fakeConn{}), goresilient.WithOverrides(o))
+			until := func(reached func(goresilient.OverridesStatus) bool) {
+				for s := range told {
+					if reached(s) {
+						return
+					}
+				}
+			}
+			tt.write(body(3))
+			done := make(chan error, 1)
+			go func() { done <- o.Follow(context.Background(), tt.source) }()
+			inForce := func(seconds int) func(goresilient.OverridesStatus) bool {
+				return func(goresilient.OverridesStatus) bool {
+					return c.Snapshot().Methods[unaryCall].Timeout == time.Duration(seconds)*time.Second
+				}
+			}
+			until(inForce(3))
+			tt.write(body(4))
+			until(inForce(4))
+			tt.write([]byte("version: nothing"))
+			until(func(s goresilient.OverridesStatus) bool {
+				return len(s.Problems) > 0 && strings.HasPrefix(s.Problems.Error(), tt.prefix+":1:10: version") && s.Version != ""
+			})
+			tt.write(body(5))
+			until(inForce(5))
+			tt.close()
+			if err := <-done; !errors.Is(err, discovery.ErrClosed) {
+				t.Fatalf("Follow = %v", err)
+			}
+		})
 	}
 }

@@ -3,6 +3,8 @@ package discovery
 import (
 	"errors"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"google.golang.org/grpc/attributes"
 	"google.golang.org/grpc/resolver"
@@ -16,6 +18,8 @@ type Hooks struct {
 	Attach func(*attributes.Attributes) *attributes.Attributes
 	// Apply takes over the service config in force and returns the JSON that grpc gets in its place.
 	Apply func(*ServiceConfig) string
+	// Guard returns how far to trust a list that is empty, or much shorter than the one before. Called after Apply.
+	Guard func() GuardConfig
 	// Resolved is called after each state that the resolver reported, with a [*ServiceConfigError] if its service config is
 	// invalid; nil otherwise.
 	Resolved func(invalid error)
@@ -36,11 +40,19 @@ type Wrapper struct {
 	// parsed has the configs that a resolver may still refer to, one built later too: some replay their last state.
 	parsed map[*serviceconfig.ParseResult]*ServiceConfig
 	used   *serviceconfig.ParseResult // the last one that a state referred to
+
+	// guard outlives the resolvers, as the balancer's memory of endpoints does.
+	guardMu sync.Mutex
+	guard   *StateGuard
 }
 
 // Wrap returns a wrapper around builder. The config fallback holds while the resolver gives none; it may not be nil.
 func Wrap(builder resolver.Builder, fallback *ServiceConfig, hooks Hooks) *Wrapper {
-	return &Wrapper{builder: builder, hooks: hooks, fallback: fallback, parsed: make(map[*serviceconfig.ParseResult]*ServiceConfig)}
+	return &Wrapper{
+		builder: builder, hooks: hooks, fallback: fallback,
+		parsed: make(map[*serviceconfig.ParseResult]*ServiceConfig),
+		guard:  NewStateGuard(GuardConfig{}),
+	}
 }
 
 // Scheme implements [resolver.Builder].
@@ -107,9 +119,13 @@ type wrappedConn struct {
 
 	mu       sync.Mutex
 	last     *resolver.State // as the resolver gave it
+	lost     bool            // the resolver has reported an error since
 	config   *ServiceConfig  // in force; nil before the first
 	rendered string          // the config that grpc has
 	parsed   *serviceconfig.ParseResult
+
+	// again shows the last state anew when the guard lets go of something. Set under mu.
+	again atomic.Pointer[time.Timer]
 }
 
 func (c *wrappedConn) close() {
@@ -118,6 +134,9 @@ func (c *wrappedConn) close() {
 		c.wrapper.live = nil
 	}
 	c.wrapper.mu.Unlock()
+	if t := c.again.Load(); t != nil {
+		t.Stop()
+	}
 	// Not under c.mu: a state on its way to grpc holds it, and grpc may be waiting for this resolver to close.
 }
 
@@ -125,7 +144,7 @@ func (c *wrappedConn) close() {
 func (c *wrappedConn) UpdateState(s resolver.State) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.last = &s
+	c.last, c.lost = &s, false
 	invalid := c.chooseConfig(s.ServiceConfig)
 	defer c.wrapper.hooks.Resolved(invalid)
 	if invalid != nil && c.config == nil { // as in gRFC A21: a channel without a good config fails until it gets one
@@ -158,8 +177,35 @@ func (c *wrappedConn) forward(s resolver.State) error {
 	if c.parsed == nil || js != c.rendered {
 		c.rendered, c.parsed = js, c.ClientConn.ParseServiceConfig(js)
 	}
+	s = c.guarded(s)
 	s.ServiceConfig = c.parsed
 	return c.ClientConn.UpdateState(c.attached(s))
+}
+
+// guarded returns s with the endpoints that the guard keeps, and comes back when it would let go of one.
+func (c *wrappedConn) guarded(s resolver.State) resolver.State {
+	w := c.wrapper
+	w.guardMu.Lock()
+	defer w.guardMu.Unlock()
+	w.guard.Configure(w.hooks.Guard())
+	now := time.Now()
+	s, next := w.guard.Apply(now, s, c.lost)
+	if t := c.again.Load(); t != nil {
+		t.Stop()
+	}
+	if !next.IsZero() {
+		c.again.Store(time.AfterFunc(next.Sub(now), c.pushIfLive))
+	}
+	return s
+}
+
+func (c *wrappedConn) pushIfLive() {
+	c.wrapper.mu.Lock()
+	live := c.wrapper.live == c
+	c.wrapper.mu.Unlock()
+	if live {
+		c.pushAgain()
+	}
 }
 
 func (c *wrappedConn) attached(s resolver.State) resolver.State {
@@ -178,6 +224,9 @@ func (c *wrappedConn) pushAgain() {
 
 // ReportError implements [resolver.ClientConn].
 func (c *wrappedConn) ReportError(err error) {
+	c.mu.Lock()
+	c.lost = true
+	c.mu.Unlock()
 	c.wrapper.hooks.Failed(err)
 	c.ClientConn.ReportError(err)
 }

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"google.golang.org/grpc/attributes"
 	"google.golang.org/grpc/resolver"
@@ -62,6 +64,7 @@ type recordedHooks struct {
 	applied  []*ServiceConfig
 	rendered string
 	resolved int
+	guard    GuardConfig
 	failed   []error
 }
 
@@ -77,6 +80,7 @@ func wrap(t *testing.T, b *playedBuilder) *wrapped {
 	w := &wrapped{builder: b, grpc: &playedConn{}, hooks: h}
 	w.Wrapper = Wrap(b, fallback, Hooks{
 		Attach: func(a *attributes.Attributes) *attributes.Attributes { return a.WithValue(attachedKey{}, "channel") },
+		Guard:  func() GuardConfig { return h.guard },
 		Apply:  func(sc *ServiceConfig) string { h.applied = append(h.applied, sc); return h.rendered },
 		Resolved: func(invalid error) {
 			h.resolved++
@@ -245,4 +249,39 @@ func TestWrapperSerialisesPushesWithStates(t *testing.T) {
 	if n := len(w.grpc.last().Addresses); n != 2 {
 		t.Fatalf("a push overtook the last state: %d addresses", n)
 	}
+}
+
+func TestWrapperKeepsWhatAnEmptyListTakesAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := wrap(t, &playedBuilder{})
+		w.hooks.guard = GuardConfig{EmptyGrace: 30 * time.Second, MaxRemovedRatio: 0.5}
+		r := w.build(t)
+		shown := func() int { return len(endpointsOf(w.grpc.last())) }
+		_ = w.builder.conn.UpdateState(addresses("a:1", "b:1", "c:1", "d:1"))
+		_ = w.builder.conn.UpdateState(addresses())
+		if shown() != 4 {
+			t.Fatalf("%d endpoints are shown at once, want 4", shown())
+		}
+		time.Sleep(29 * time.Second)
+		w.builder.conn.ReportError(errors.New("the registry is away")) // what it said last is in doubt again
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		if shown() != 4 {
+			t.Fatalf("%d endpoints are shown while the registry is away, want 4", shown())
+		}
+		_ = w.builder.conn.UpdateState(addresses())
+		time.Sleep(31 * time.Second)
+		synctest.Wait()
+		if shown() != 0 {
+			t.Fatalf("%d endpoints are shown after the grace, want none", shown())
+		}
+		_ = w.builder.conn.UpdateState(addresses("a:1", "b:1"))
+		_ = w.builder.conn.UpdateState(addresses())
+		r.Close()
+		pushed := len(w.grpc.states)
+		time.Sleep(time.Hour)
+		if len(w.grpc.states) != pushed {
+			t.Fatal("a state after Close")
+		}
+	})
 }

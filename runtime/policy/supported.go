@@ -12,7 +12,6 @@ import (
 // written: a policy that is accepted and not carried out is worse than none.
 var pending = map[string]string{
 	"outlier_detection":                   "outlier detection",
-	"discovery":                           "the guards of discovery",
 	"retry_budget":                        "the retry budget",
 	"circuit_breaker":                     "the circuit breaker",
 	"concurrency_limit":                   "the concurrency limit",
