@@ -3,6 +3,7 @@ package goresilient
 import (
 	"context"
 	"math"
+	"net"
 	"time"
 
 	"google.golang.org/grpc"
@@ -10,6 +11,7 @@ import (
 	"google.golang.org/grpc/metadata"
 
 	"github.com/goresilient/goresilient/runtime/balancer"
+	"github.com/goresilient/goresilient/runtime/discovery"
 	"github.com/goresilient/goresilient/runtime/policy"
 )
 
@@ -23,11 +25,13 @@ func (ch *Channel) waitReady(ctx context.Context, closed <-chan struct{}, dial *
 	if err != nil {
 		return err
 	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	if *dial.Timeout > noTimeout {
-		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, *dial.Timeout)
 		defer cancel()
 	}
+	var hosts <-chan error // what the system says of a DNS name that gave nothing; nil until it is asked
 	awake := ch.keepAwake(cc)
 	defer awake.stop()
 	for {
@@ -44,7 +48,16 @@ func (ch *Channel) waitReady(ctx context.Context, closed <-chan struct{}, dial *
 		if *dial.FailOnPermanentError && ch.failedForGood(status, found, *dial.RefusedIsPermanent) {
 			return ch.dialError(ErrPermanent, *dial.MinReady)
 		}
+		if hosts == nil && found.seen && status.Total == 0 {
+			hosts = ch.askForHost(ctx)
+		}
 		select {
+		case err := <-hosts:
+			ch.reports.explained(err)
+			hosts = make(chan error) // asked once
+			if *dial.FailOnPermanentError && isPermanent(err, false) {
+				return ch.dialError(ErrPermanent, *dial.MinReady)
+			}
 		case <-balanced:
 		case <-discovered:
 		case <-awake.tick():
@@ -57,6 +70,25 @@ func (ch *Channel) waitReady(ctx context.Context, closed <-chan struct{}, dial *
 			return ch.dialError(ctx.Err(), *dial.MinReady)
 		}
 	}
+}
+
+// askForHost asks the system's resolver for the host of a DNS target, which grpc's resolver has found nothing for: it keeps the
+// reason to itself. It returns nil for other targets.
+func (ch *Channel) askForHost(ctx context.Context) <-chan error {
+	t, _, err := discovery.ParseTarget(ch.Target(), ch.lookup())
+	if err != nil || t.URL.Scheme != "dns" || t.URL.Host != "" {
+		return nil
+	}
+	host := t.Endpoint()
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		host = h
+	}
+	answer := make(chan error, 1)
+	go func() {
+		_, err := ch.settings.resolveHost(ctx, host)
+		answer <- err
+	}()
+	return answer
 }
 
 // ready tells whether enough endpoints are. The channel's own state counts as well: what was published last decides where

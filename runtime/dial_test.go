@@ -247,6 +247,19 @@ func TestDialOverDiscoveryThatFails(t *testing.T) {
 			t.Fatalf("%q does not tell that discovery is empty", err)
 		}
 	})
+	t.Run("unknown DNS name", func(t *testing.T) {
+		r := manual.NewBuilderWithScheme("dns") // as grpc's: a name that does not exist is an empty list
+		r.InitialState(resolver.State{})
+		unknown := goresilient.WithHosts(func(_ context.Context, host string) ([]string, error) {
+			return nil, &net.DNSError{Err: "no such host", Name: host, IsNotFound: true}
+		})
+		_, err := newTestClient(goresilient.WithTarget("dns:///no-such-host.invalid:443"), goresilient.WithInsecure(), goresilient.WithoutProxy(),
+			goresilient.WithResolvers(r), unknown, dialPolicy(policy.Dial{}, long))
+		var dns *net.DNSError
+		if !errors.Is(err, goresilient.ErrPermanent) || !errors.As(err, &dns) || dns.Name != "no-such-host.invalid" {
+			t.Fatalf("error = %v", err)
+		}
+	})
 	t.Run("never answers", func(t *testing.T) {
 		r := manual.NewBuilderWithScheme("silent")
 		_, err := newTestClient(goresilient.WithTarget("silent:///x"), goresilient.WithInsecure(), goresilient.WithResolvers(r),

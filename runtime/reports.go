@@ -31,6 +31,15 @@ func (r *reports) failed(err error) {
 	r.wake()
 }
 
+// explained notes why a good state had no endpoints, unless something else has been said since; nil says nothing.
+func (r *reports) explained(err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.last.err == nil {
+		r.last.err = err
+	}
+}
+
 func (r *reports) wake() {
 	if r.changed != nil {
 		close(r.changed)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"slices"
 	"strings"
 
@@ -44,7 +45,8 @@ type Settings struct {
 	perRPC        []credentials.PerRPCCredentials
 	resolvers     []resolver.Builder
 	serviceConfig *discovery.ServiceConfig
-	direct        bool              // no proxy is asked
+	direct        bool // no proxy is asked
+	resolveHost   func(ctx context.Context, host string) ([]string, error)
 	dialOptions   []grpc.DialOption // of options with a meaning of their own
 	raw           []grpc.DialOption // of WithDialOptions
 
@@ -136,7 +138,7 @@ func (s *Settings) optionLayers() []policy.Layer {
 
 // newSettings applies opts. What is wrong with them is reported together, by err.
 func newSettings(service *ServiceDesc, opts []Option) *Settings {
-	s := &Settings{service: service, ctx: context.Background(), environment: processEnvironment()}
+	s := &Settings{service: service, ctx: context.Background(), environment: processEnvironment(), resolveHost: net.DefaultResolver.LookupHost}
 	for i, o := range opts {
 		if o == nil {
 			s.fail("option %d is nil; remove it", i+1)
