@@ -48,7 +48,7 @@ func (ch *Channel) waitReady(ctx context.Context, closed <-chan struct{}, dial *
 		if *dial.FailOnPermanentError && ch.failedForGood(status, found, *dial.RefusedIsPermanent) {
 			return ch.dialError(ErrPermanent, *dial.MinReady)
 		}
-		if hosts == nil && found.seen && status.Total == 0 {
+		if hosts == nil && found.seen && status.Updated && status.Total == 0 {
 			hosts = ch.askForHost(ctx)
 		}
 		select {
@@ -75,7 +75,7 @@ func (ch *Channel) waitReady(ctx context.Context, closed <-chan struct{}, dial *
 // askForHost asks the system's resolver for the host of a DNS target, which grpc's resolver has found nothing for: it keeps the
 // reason to itself. It returns nil for other targets.
 func (ch *Channel) askForHost(ctx context.Context) <-chan error {
-	t, _, err := discovery.ParseTarget(ch.Target(), ch.lookup())
+	t, _, err := discovery.ParseTarget(ch.settings.viaProxy(ch.Target()), ch.lookup())
 	if err != nil || t.URL.Scheme != "dns" || t.URL.Host != "" {
 		return nil
 	}
