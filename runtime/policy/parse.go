@@ -21,7 +21,7 @@ import (
 // [Problems] with every problem of the document in the order of the text. Field names may be written as in the proto or
 // in JSON's lower camel case, and the CODE_ prefix may be left out. Nothing is ignored: an unknown field is an error.
 func ParseDocument(source string, data []byte) (*Document, error) {
-	p := &documentParser{doc: &Document{
+	p := &documentParser{unread: make(map[string]bool), doc: &Document{
 		Source:    source,
 		Services:  make(map[string]*Entry),
 		positions: make(map[string]position),
@@ -40,6 +40,7 @@ func ParseDocument(source string, data []byte) (*Document, error) {
 type documentParser struct {
 	doc      *Document
 	problems Problems
+	unread   map[string]bool // paths of what could not be read
 }
 
 func (p *documentParser) text(data []byte) {
@@ -82,16 +83,13 @@ func (p *documentParser) problem(n *yaml.Node, path, format string, args ...any)
 		pr.Line, pr.Column = n.Line, n.Column
 	}
 	p.problems = append(p.problems, pr)
+	p.unread[path] = true
 }
 
 // validated adds the problems of the message at path, except those of fields that could not be read in the first place.
 func (p *documentParser) validated(path string, ps Problems) {
-	unread := make(map[string]bool)
-	for _, pr := range p.problems {
-		unread[pr.Path] = true
-	}
 	for _, pr := range p.doc.At(path, ps) {
-		if !unread[pr.Path] {
+		if !p.unread[pr.Path] {
 			p.problems = append(p.problems, pr)
 		}
 	}
