@@ -141,9 +141,19 @@ func TestOverrideSwitchesTheBalancerAndDropsNoConnection(t *testing.T) {
 	}
 }
 
-// TestOverrideStorm has many clients call at full speed while documents change, and none may fail.
+// TestOverrideStorm has many clients call at full speed while documents and endpoints change, and none may fail.
 func TestOverrideStorm(t *testing.T) {
-	addresses := serve(t, &testServer{}) + "," + serve(t, &testServer{})
+	registry := discovery.NewRegistry()
+	defer registry.Close()
+	register := func(address string) {
+		if _, err := registry.Put("storm", address, discovery.Endpoint{Addresses: []string{address}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 3 {
+		register(serve(t, &testServer{}))
+	}
+	comesAndGoes := serve(t, &testServer{})
 	o := goresilient.NewOverrides()
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
@@ -151,7 +161,8 @@ func TestOverrideStorm(t *testing.T) {
 	var all sync.WaitGroup
 	clients := make([]*testClient, 50)
 	for i := range clients {
-		clients[i] = mustClient(t, insecureAt(addresses), goresilient.WithOverrides(o), goresilient.WithBlock())
+		clients[i] = mustClient(t, goresilient.WithTarget("memory:///storm"), goresilient.WithResolvers(discovery.NewMemoryBuilder(registry)),
+			goresilient.WithInsecure(), goresilient.WithoutProxy(), goresilient.WithOverrides(o), goresilient.WithBlock())
 		all.Go(func() {
 			for ctx.Err() == nil {
 				if _, err := clients[i].emptyCall.Call(context.Background(), &grpc_testing.Empty{}); err != nil {
@@ -166,6 +177,11 @@ func TestOverrideStorm(t *testing.T) {
 	for i := range 40 {
 		body := fmt.Sprintf("    policy: {load_balancing: {%s}, method_defaults: {timeout: {total: %ds}}}\n", arms[i%len(arms)], 60+i)
 		if err := o.Set("storm", override(body)); err != nil {
+			t.Fatal(err)
+		}
+		if i%2 == 0 {
+			register(comesAndGoes)
+		} else if _, _, err := registry.Delete("storm", comesAndGoes); err != nil {
 			t.Fatal(err)
 		}
 		for _, c := range clients {
