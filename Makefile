@@ -3,7 +3,7 @@
 # buf and the linters are built from tools/go.mod. GOWORK=off: go does not take -modfile within a workspace.
 TOOL := GOWORK=off go tool -modfile=tools/go.mod
 
-.PHONY: all generate lint test bench
+.PHONY: all generate lint test bench soak
 
 all: generate lint test
 
@@ -28,6 +28,11 @@ lint:
 # Every module of the workspace, with the race detector.
 test:
 	go test -race work
+
+# Ten minutes of calls while servers come and go through etcd, and etcd restarts. SOAK sets another time: make soak SOAK=1h
+SOAK ?= 10m
+soak:
+	cd test && go test -race -v -timeout 0 ./soak -soak $(SOAK)
 
 # Benchmarks alone. BENCH chooses some: make bench BENCH=Pick
 BENCH ?= .
