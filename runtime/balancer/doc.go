@@ -17,4 +17,7 @@
 //
 // Locks, in the order in which they are taken: calls.mu (one goroutine at a time calls into the policies of others), then
 // the locks of those policies, then Channel.mu, then those of grpc. The path of a call takes none of them.
+//
+// The package is what the runtime is built on. A program needs it only to use the policy without a generated client, and its
+// Go interface may change with any minor version; the policy's name and behaviour do not.
 package balancer

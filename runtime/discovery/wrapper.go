@@ -30,6 +30,8 @@ type Hooks struct {
 // Wrapper stands around the resolver builder of one channel. It puts the channel into each state, rewrites each service
 // config, tells the channel of errors, and pushes the last state again when policy changed. It serialises its own pushes
 // with those of the resolver.
+//
+// It is what the runtime is built on, as are [Hooks] and [ServiceConfig]; their Go interface may change with any minor version.
 type Wrapper struct {
 	builder  resolver.Builder
 	hooks    Hooks
