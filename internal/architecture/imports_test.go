@@ -32,17 +32,22 @@ var rules = []rule{
 	{"internal/docgen", []string{module + "/runtime/policy", "github.com/bufbuild/protocompile", "google.golang.org/protobuf"}},
 	{"cmd/protoc-gen-goresilient", []string{module + "/internal/generator", module + "/proto", "google.golang.org/protobuf"}},
 	{"runtime/internal/filewatch", []string{"github.com/fsnotify/fsnotify"}},
-	{"runtime/internal", nil},
+	{"runtime/internal/rate", []string{"golang.org/x/time/rate"}},
+	{"runtime/internal", []string{module + "/runtime/internal"}},
+	{"runtime/balancer/internal", nil},
 	{"runtime/policy", []string{module + "/proto/goresilient/v1", "google.golang.org/protobuf", "google.golang.org/grpc/codes", "go.yaml.in/yaml/v3"}},
 	{"runtime/discovery/discoverytest", []string{module + "/runtime/discovery"}},
 	{"runtime/discovery", []string{
-		module + "/runtime/policy", module + "/runtime/internal/filewatch", "google.golang.org/grpc", "go.yaml.in/yaml/v3",
+		module + "/runtime/policy", module + "/runtime/internal", "google.golang.org/grpc", "go.yaml.in/yaml/v3",
 		"github.com/fsnotify/fsnotify",
 	}},
-	{"runtime/balancer", []string{module + "/runtime/policy", module + "/runtime/discovery", module + "/runtime/internal", "google.golang.org/grpc"}},
+	{"runtime/balancer", []string{
+		module + "/runtime/policy", module + "/runtime/discovery", module + "/runtime/internal", module + "/runtime/balancer/internal",
+		"google.golang.org/grpc", "github.com/cespare/xxhash/v2",
+	}},
 	{"runtime", []string{
 		module + "/runtime/policy", module + "/runtime/discovery", module + "/runtime/balancer", module + "/runtime/internal",
-		"google.golang.org/grpc",
+		"google.golang.org/grpc", "google.golang.org/protobuf", "github.com/cespare/xxhash/v2",
 	}},
 	{"example", []string{module + "/example", module + "/runtime", module + "/proto", "google.golang.org/grpc", "google.golang.org/protobuf"}},
 }
@@ -50,10 +55,10 @@ var rules = []rule{
 // linked are the modules that a program with a generated client links.
 var linked = []string{
 	module,
-	"github.com/fsnotify/fsnotify",
+	"github.com/cespare/xxhash/v2", "github.com/fsnotify/fsnotify",
 	"github.com/go-jose/go-jose/v4", "github.com/spiffe/go-spiffe/v2", // of grpc's certprovider
 	"go.yaml.in/yaml/v3",
-	"golang.org/x/net", "golang.org/x/sys", "golang.org/x/text",
+	"golang.org/x/net", "golang.org/x/sys", "golang.org/x/text", "golang.org/x/time",
 	"google.golang.org/genproto/googleapis/rpc", "google.golang.org/grpc", "google.golang.org/protobuf",
 }
 

@@ -1,4 +1,5 @@
-// Package deadline has the context of an attempt: its caller's values and cancellation, and a deadline of its own.
+// Package deadline has the context of an attempt: its caller's values and cancellation, a deadline of its own, and the record
+// that the attempt shares with the balancer.
 //
 // It does what context.WithDeadlineCause does, with fewer allocations: grpc derives a context from it, and finds in
 // AfterFunc a way to be told of the end without a goroutine.
@@ -9,24 +10,33 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/goresilient/goresilient/runtime/internal/attempt"
 )
 
+// None is the timeout of a context that has no deadline but its parent's.
+const None time.Duration = -1
+
 // Context ends at its deadline, when its parent ends, or at Release, whichever is first. Its methods may be called
-// concurrently. It is never reused: whoever got hold of it may keep it.
+// concurrently. It is never reused: whoever got hold of it may keep it. The zero Context is for [Context.Start] alone.
 type Context struct {
+	// Record is what the balancer finds in the context, if it is On. It is set up before Start.
+	Record attempt.Record
+
 	parent   context.Context
 	deadline time.Time
 	cause    error // of the deadline
 	done     chan struct{}
-	timer    *time.Timer
+	timed    bool        // deadline is the context's own
+	timer    *time.Timer // nil unless timed
 	unlink   func() bool // from the parent; nil if it never ends
 
 	mu     sync.Mutex
-	err    error  // set once, before done is closed
-	reason error  // what Cause reports
-	first  func() // registered with AfterFunc under the number turn; nil if none is
-	turn   uint
-	more   map[*func()]struct{} // registered while first was taken
+	err    error                // set once, before done is closed
+	reason error                // what Cause reports
+	first  func()               // registered with AfterFunc
+	taken  bool                 // first is, or was, in use
+	more   map[*func()]struct{} // registered after it
 
 	// frozen carries reason for context.Cause, which finds a cancelled context of the standard library through Value. Made
 	// when first asked for after the end.
@@ -36,18 +46,28 @@ type Context struct {
 // New returns a Context that ends after timeout with the cause given. The caller must Release it. The deadline must be
 // earlier than that of parent, or the context would promise more time than there is.
 func New(parent context.Context, timeout time.Duration, cause error) *Context {
-	c := &Context{parent: parent, deadline: time.Now().Add(timeout), cause: cause, done: make(chan struct{})}
+	c := new(Context)
+	c.Start(parent, timeout, cause)
+	return c
+}
+
+// Start makes the zero Context, which is a part of something larger, what [New] returns. With the timeout [None] it has the
+// deadline of its parent, and is there to be cancelled.
+func (c *Context) Start(parent context.Context, timeout time.Duration, cause error) {
 	// The lock orders the assignments before an end that is immediate.
 	c.mu.Lock()
+	c.parent, c.cause, c.done = parent, cause, make(chan struct{})
+	if c.timed = timeout >= 0; c.timed {
+		c.deadline = time.Now().Add(timeout)
+		c.timer = time.AfterFunc(timeout, c.expire)
+	}
 	if parent.Done() != nil {
 		c.unlink = context.AfterFunc(parent, c.parentEnded)
 	}
-	c.timer = time.AfterFunc(timeout, c.expire)
 	c.mu.Unlock()
 	if parent.Err() != nil { // which the context package would tell only a little later
 		c.parentEnded()
 	}
-	return c
 }
 
 func (c *Context) expire() { c.end(context.DeadlineExceeded, c.cause) }
@@ -56,6 +76,12 @@ func (c *Context) parentEnded() { c.end(c.parent.Err(), context.Cause(c.parent))
 
 // Release ends the context, if it has not ended, and frees its timer.
 func (c *Context) Release() { c.end(context.Canceled, context.Canceled) }
+
+// Cancel ends the context, if it has not ended, with the reason that context.Cause reports.
+func (c *Context) Cancel(reason error) { c.end(context.Canceled, reason) }
+
+// Expire ends the context, if it has not ended, as its deadline would, with a cause of its own.
+func (c *Context) Expire(cause error) { c.end(context.DeadlineExceeded, cause) }
 
 // Expired tells whether the context ended because of its own deadline.
 func (c *Context) Expired() bool {
@@ -77,7 +103,9 @@ func (c *Context) end(err, reason error) {
 	close(c.done)
 	c.mu.Unlock()
 
-	timer.Stop()
+	if timer != nil {
+		timer.Stop()
+	}
 	if unlink != nil {
 		unlink()
 	}
@@ -90,7 +118,12 @@ func (c *Context) end(err, reason error) {
 }
 
 // Deadline implements [context.Context].
-func (c *Context) Deadline() (time.Time, bool) { return c.deadline, true }
+func (c *Context) Deadline() (time.Time, bool) {
+	if !c.timed {
+		return c.parent.Deadline()
+	}
+	return c.deadline, true
+}
 
 // Done implements [context.Context].
 func (c *Context) Done() <-chan struct{} { return c.done }
@@ -102,16 +135,28 @@ func (c *Context) Err() error {
 	return c.err
 }
 
-// Value implements [context.Context]: it has the values of the parent.
+// Value implements [context.Context]: it has the values of the parent, and the record.
 func (c *Context) Value(key any) any {
+	if _, ok := key.(attempt.Key); ok && c.Record.On {
+		return &c.Record
+	}
 	if f := c.frozenContext(); f != nil {
-		return f.Value(key)
+		if v := f.Value(key); v != nil {
+			return v
+		}
 	}
 	return c.parent.Value(key)
 }
 
+// released is what the context package finds in a context that was released: one that was cancelled.
+var released = func() context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	return ctx
+}()
+
 // frozenContext returns nil while the context has not ended, and from then on a cancelled context of the standard library
-// with the parent's values and this context's cause. Without it context.Cause would report what happened to the parent
+// with this context's cause and no values. Without it context.Cause would report what happened to the parent
 // later.
 func (c *Context) frozenContext() context.Context {
 	if f := c.frozen.Load(); f != nil {
@@ -125,7 +170,11 @@ func (c *Context) frozenContext() context.Context {
 	if f := c.frozen.Load(); f != nil {
 		return *f
 	}
-	f, cancel := context.WithCancelCause(context.WithoutCancel(c.parent))
+	if c.reason == context.Canceled {
+		c.frozen.Store(&released)
+		return released
+	}
+	f, cancel := context.WithCancelCause(context.Background())
 	cancel(c.reason)
 	c.frozen.Store(&f)
 	return f
@@ -140,11 +189,9 @@ func (c *Context) AfterFunc(f func()) (stop func() bool) {
 		go f() // the context package holds a lock that f needs
 		return func() bool { return false }
 	}
-	if c.first == nil { // grpc's, and as a rule the only one
-		c.first = f
-		c.turn++
-		turn := c.turn
-		return func() bool { return c.forgetFirst(turn) }
+	if !c.taken { // grpc's, and as a rule the only one
+		c.first, c.taken = f, true
+		return keep
 	}
 	return c.register(f)
 }
@@ -158,15 +205,9 @@ func (c *Context) register(f func()) (stop func() bool) {
 	return func() bool { return c.forget(&f) }
 }
 
-func (c *Context) forgetFirst(turn uint) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.first == nil || c.turn != turn {
-		return false
-	}
-	c.first = nil
-	return true
-}
+// keep is the stop function of the first registration, which allocates nothing: the function stays registered. The context
+// package cares about nothing but that a context which has ended does not end again, and there is only one first.
+func keep() bool { return false }
 
 func (c *Context) forget(f *func()) bool {
 	c.mu.Lock()

@@ -46,7 +46,7 @@ func TestSequenceKeepsAGoroutineInTurnAfterContention(t *testing.T) {
 	for range 10 * patience {
 		s.collided()
 	}
-	if s.spread.Load()>>32 == 0 {
+	if s.spread.state.Load()>>32 == 0 {
 		t.Fatal("many collisions drew no other placement")
 	}
 	first := s.Next()

@@ -1,0 +1,116 @@
+// Package attempt has what the attempts of a call and the balancer tell each other, through the context of each attempt.
+package attempt
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+)
+
+// Endpoint is where an attempt went. Two are the same if they compare equal.
+type Endpoint interface {
+	// ID returns the endpoint's identity, e.g., "10.0.0.1:443".
+	ID() string
+}
+
+// Record is what one attempt and the balancer tell each other. The attempt makes it, and sets it up before the balancer can
+// see it; the balancer finds it with [From]. Its methods may be called concurrently.
+type Record struct {
+	// Before is the record of the attempt of the same call that began before this one; nil for the first. Where several run at
+	// a time, none of them knows of those after it.
+	Before *Record
+	// Stream is what a stream tells besides; nil for other calls.
+	Stream *Stream
+	// On is whether the record is in use.
+	On bool
+
+	hasKey bool
+	key    uint64
+
+	endpoint atomic.Value // an Endpoint, all of one type; nil before the first pick
+	pushback atomic.Pointer[[]string]
+}
+
+// SetKey gives the hash of the call's key.
+func (r *Record) SetKey(key uint64) { r.key, r.hasKey = key, true }
+
+// Key returns the hash of the call's key, false if it has none.
+func (r *Record) Key() (uint64, bool) { return r.key, r.hasKey }
+
+// HasTried tells whether an attempt of the call went anywhere.
+func (r *Record) HasTried() bool { return r.Before != nil || r.endpoint.Load() != nil }
+
+// Tried tells whether an attempt of the call went to e.
+func (r *Record) Tried(e Endpoint) bool {
+	for a := r; a != nil; a = a.Before {
+		if a.endpoint.Load() == e || a.Stream != nil && a.Stream.tried(e) {
+			return true
+		}
+	}
+	return false
+}
+
+// Begin is called by the balancer before it picks. Its error, a gRPC status, ends the attempt.
+func (r *Record) Begin() error {
+	if r.Stream == nil {
+		return nil
+	}
+	return r.Stream.begin()
+}
+
+// Picked is called by the balancer with the endpoint that it picked.
+func (r *Record) Picked(e Endpoint) {
+	before := r.Endpoint()
+	r.endpoint.Store(e)
+	if r.Stream != nil {
+		r.Stream.picked(before)
+	}
+}
+
+// Missed is called by the balancer if the pick led nowhere: the endpoint had no connection any more, and another pick
+// follows.
+func (r *Record) Missed() {
+	if r.Stream != nil {
+		r.Stream.missed()
+	}
+}
+
+// Ended is called by the balancer with how what it picked has ended, and with what the server said about further attempts.
+func (r *Record) Ended(err error, pushback []string) {
+	if len(pushback) > 0 {
+		said := pushback // of its own, so that the usual case allocates nothing
+		r.pushback.Store(&said)
+	}
+	if r.Stream != nil {
+		r.Stream.ended(err)
+	}
+}
+
+// Pushback returns what the server said about further attempts; nil if it said nothing.
+func (r *Record) Pushback() []string {
+	if p := r.pushback.Load(); p != nil {
+		return *p
+	}
+	return nil
+}
+
+// Endpoint returns the endpoint that was picked last, nil if none was.
+func (r *Record) Endpoint() Endpoint {
+	e, _ := r.endpoint.Load().(Endpoint)
+	return e
+}
+
+// Key is the key under which a context has its *Record.
+type Key struct{}
+
+// From returns the record of the attempt whose context ctx is, or descends from; nil if there is none.
+func From(ctx context.Context) *Record {
+	if ctx == nil {
+		return nil
+	}
+	r, _ := ctx.Value(Key{}).(*Record)
+	return r
+}
+
+// ErrRepeated is how a stream ended that grpc repeats: it failed, and nobody tells of what.
+var ErrRepeated = errors.New("the stream failed and is repeated")

@@ -1,0 +1,106 @@
+package attempt
+
+import "sync"
+
+// maxTried is how many endpoints a stream remembers. grpc makes five attempts of one at most.
+const maxTried = 5
+
+// Stream is what a stream tells the balancer, and the balancer a stream, beyond a [Record]: grpc may repeat a stream beneath
+// one and the same record, how long it takes says nothing of its endpoint, and where grpc tells the balancer of no error it
+// may have failed all the same.
+type Stream struct {
+	// Gate, if not nil, is asked before each pick with the number of picks that came before it and reached a server. It
+	// stops a retry that grpc makes of its own accord. Its error must be a gRPC status.
+	Gate func(picks int) error
+
+	mu       sync.Mutex // guards what follows
+	picks    int
+	earlier  [maxTried]Endpoint // where it was before it was repeated
+	repeats  int                // how many of earlier are in use
+	judge    func(error)        // of what has ended without an error; nil if there is none
+	reported bool
+	verdict  error // what was reported
+	last     error // how the pick that ended last has ended
+}
+
+func (s *Stream) ended(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.last = err
+}
+
+// Last returns how the pick that ended last has ended.
+func (s *Stream) Last() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.last
+}
+
+func (s *Stream) tried(e Endpoint) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, t := range s.earlier[:s.repeats] {
+		if t == e {
+			return true
+		}
+	}
+	return false
+}
+
+func (s *Stream) begin() error {
+	if s.Gate == nil {
+		return nil
+	}
+	s.mu.Lock()
+	picks := s.picks
+	s.mu.Unlock()
+	return s.Gate(picks)
+}
+
+// picked notes a pick that leads away from before, which is nil for the first.
+func (s *Stream) picked(before Endpoint) {
+	s.mu.Lock()
+	judge := s.judge
+	s.judge = nil
+	s.picks++
+	if before != nil && s.repeats < maxTried {
+		s.earlier[s.repeats] = before
+		s.repeats++
+	}
+	s.mu.Unlock()
+	if judge != nil {
+		judge(ErrRepeated)
+	}
+}
+
+func (s *Stream) missed() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.picks > 0 {
+		s.picks--
+	}
+}
+
+// Defer is called by the balancer when what it picked has ended without an error. judge is called, once, with how it ended.
+func (s *Stream) Defer(judge func(error)) {
+	s.mu.Lock()
+	if !s.reported {
+		s.judge = judge
+		s.mu.Unlock()
+		return
+	}
+	verdict := s.verdict
+	s.mu.Unlock()
+	judge(verdict)
+}
+
+// Report is called by the client, once, with how the stream has ended.
+func (s *Stream) Report(err error) {
+	s.mu.Lock()
+	judge := s.judge
+	s.judge, s.reported, s.verdict = nil, true, err
+	s.mu.Unlock()
+	if judge != nil {
+		judge(err)
+	}
+}
