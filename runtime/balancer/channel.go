@@ -2,6 +2,7 @@ package balancer
 
 import (
 	"sync"
+	"sync/atomic"
 
 	"google.golang.org/grpc/attributes"
 	"google.golang.org/grpc/connectivity"
@@ -20,6 +21,14 @@ import (
 type Channel struct {
 	opts Options
 	turn *stripe.Sequence // of round_robin
+	salt uint64           // of the subset: this client's
+
+	records     atomic.Bool           // attempts have records; see [Channel.Record]
+	judge       atomic.Pointer[judge] // of the policy that serves
+	suspect     func(*endpoint)       // told in Done of failures in a row; see [judge]
+	completions sync.Pool             // of *completion
+	made        atomic.Uint32         // completions
+	total       atomic.Pointer[tally] // of the calls in flight; nil without consistent_hash
 
 	mu      sync.Mutex // guards everything below, the endpoints, and the state of the owner and its policies
 	config  Config
@@ -33,19 +42,29 @@ type Channel struct {
 	list       []*endpoint          // in the resolver's order
 	byID       map[string]*endpoint // the first of those that share an ID
 	generation uint32               // of the last update
+	uneven     bool                 // the weights in list differ
+	weighting  uint32               // of the last update that changed one
 }
 
 // NewChannel returns a channel without endpoints. cfg must have passed [ValidateConfig].
 func NewChannel(cfg Config, opts Options) *Channel {
 	opts = opts.withDefaults()
-	return &Channel{
+	c := &Channel{
 		opts:   opts,
 		turn:   stripe.NewSequence(opts.Rand),
+		salt:   opts.Rand(),
 		config: cfg,
 		state:  connectivity.Idle,
 		byID:   make(map[string]*endpoint),
 	}
+	c.suspect = c.suspected
+	c.judge.Store(cfg.judge())
+	return c
 }
+
+// Record says whether contexts of calls may carry the record of an attempt. While they do not, which is how a channel
+// begins, pickers do not look for one.
+func (c *Channel) Record(on bool) { c.records.Store(on) }
 
 // defaultConfig is for grpc channels that name the policy without a [Channel]. It listens for health, since it cannot know
 // whether the service config asks for checks: where it does not, grpc says READY at once.

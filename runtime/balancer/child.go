@@ -13,7 +13,8 @@ import (
 	"google.golang.org/grpc/serviceconfig"
 )
 
-// child runs pick_first or a policy of another module over all endpoints. What it publishes goes to grpc as it is; its
+// child runs pick_first or a policy of another module: pick_first over all endpoints, the best priority first, and others over
+// the subset. Of the rest of load_balancing and of outlier detection it carries out nothing. What it publishes goes to grpc as it is; its
 // SubConns are observed, for the status.
 //
 // cfg, config and given are touched within calls alone. Channel.mu guards the rest.
@@ -48,20 +49,22 @@ func (c *child) runs(cfg Config) bool {
 
 func (c *child) reported() (balancer.State, bool) { return c.last, c.last.Picker != nil }
 
-func (c *child) tally() (ready, failed int) {
+// census implements [served].
+func (c *child) census() census {
+	t := census{total: len(c.watched.list), failed: c.watched.failed}
 	if c.last.ConnectivityState == connectivity.Ready {
-		ready = max(1, c.watched.ready) // some policies dial addresses of their own
+		t.ready = max(1, c.watched.ready) // some policies dial addresses of their own
 	}
-	return ready, c.watched.failed
+	return t
 }
 
 // stateOf implements [served]. An endpoint cannot be READY beyond the policy: it may wait for health.
-func (c *child) stateOf(e *endpoint) connectivity.State {
-	s := c.watched.stateOf(e)
+func (c *child) stateOf(e *endpoint) (s connectivity.State, connected bool) {
+	s, connected = c.watched.stateOf(e)
 	if s == connectivity.Ready && c.last.ConnectivityState != connectivity.Ready {
-		return connectivity.Connecting
+		s = connectivity.Connecting
 	}
-	return s
+	return s, connected
 }
 
 // update implements [served].
@@ -69,14 +72,17 @@ func (c *child) update(u update) error {
 	refused := c.configure(u.cfg)
 	c.ch.mu.Lock()
 	ready := c.last.ConnectivityState == connectivity.Ready
-	known := c.watched.list
-	if c.watched.byEndpoint == nil || len(u.change.moved) > 0 || !slices.Equal(known, c.ch.list) {
-		c.watched.follow(c.ch.list)
+	known, list := c.watched.list, c.chosen()
+	if c.watched.byEndpoint == nil || len(u.change.moved) > 0 || !slices.Equal(known, list) {
+		c.watched.follow(list)
 	}
 	same := ready && slices.Equal(known, c.watched.list)
 	state := u.state
-	if c.cfg.arm() == armPickFirst {
+	switch {
+	case c.cfg.arm() == armPickFirst:
 		state.Endpoints, state.Addresses = c.watched.dialled(ready), nil
+	case len(list) < len(c.ch.list):
+		state = restricted(state, list)
 	}
 	c.ch.mu.Unlock()
 	if c.cfg.arm() == armPickFirst {
@@ -91,6 +97,40 @@ func (c *child) update(u update) error {
 	}
 	err := c.guest.update(balancer.ClientConnState{ResolverState: bothLists(state), BalancerConfig: c.config})
 	return cmp.Or(err, refused)
+}
+
+// chosen returns the endpoints that the policy is to know of; Channel.mu is held.
+func (c *child) chosen() []*endpoint {
+	criteria := c.cfg.criteria()
+	if c.cfg.arm() != armPickFirst {
+		return subset(c.ch.list, criteria.size, c.ch.salt)
+	}
+	parts := byPriority(c.ch.list, criteria.together)
+	if len(parts) == 1 {
+		return parts[0].members
+	}
+	var out []*endpoint
+	for _, p := range parts {
+		out = append(out, p.members...)
+	}
+	return out
+}
+
+// restricted returns the state with the endpoints of list alone.
+func restricted(s resolver.State, list []*endpoint) resolver.State {
+	names := make(map[string]bool, len(list))
+	for _, e := range list {
+		names[e.name] = true
+	}
+	all := endpointsOf(s)
+	set := setOf(s, len(all))
+	s.Endpoints, s.Addresses = make([]resolver.Endpoint, 0, len(list)), nil
+	for i, e := range all {
+		if info, addrs := described(set, i, e); len(addrs) > 0 && names[identity(info, addrs)] {
+			s.Endpoints = append(s.Endpoints, e)
+		}
+	}
+	return s
 }
 
 // configure takes the settings of cfg, if it is for this policy. Settings that the policy refuses change nothing.

@@ -3,6 +3,7 @@ package balancer
 import (
 	"encoding/json"
 	"fmt"
+	"time"
 
 	"google.golang.org/grpc/balancer"
 	"google.golang.org/grpc/balancer/pickfirst"
@@ -15,6 +16,10 @@ import (
 type Config struct {
 	// LoadBalancing is a completed policy (see [policy.Complete]) with one arm. nil: round_robin.
 	LoadBalancing *policy.LoadBalancing
+	// OutlierDetection is a completed policy. nil: off. It does nothing with pick_first or a custom policy.
+	OutlierDetection *policy.OutlierDetection
+	// Zone is the client's own, for zone_aware; "" if it is unknown.
+	Zone string
 	// HealthService is the service that health checks ask for, "" for the server as a whole; nil: no health checks.
 	// The healthCheckConfig of the service config that grpc has at the same time must agree.
 	HealthService *string
@@ -22,15 +27,20 @@ type Config struct {
 
 // The arms of [policy.LoadBalancing] that this package carries out.
 const (
-	armPickFirst    = "pick_first"
-	armRoundRobin   = "round_robin"
-	armLeastRequest = "least_request"
-	armCustom       = "custom"
+	armPickFirst          = "pick_first"
+	armRoundRobin         = "round_robin"
+	armLeastRequest       = "least_request"
+	armPeakEwma           = "peak_ewma"
+	armAdaptive           = "adaptive"
+	armConsistentHash     = "consistent_hash"
+	armWeightedRoundRobin = "weighted_round_robin"
+	armCustom             = "custom"
 )
 
 const (
 	defaultChoices = 2
 	maxChoices     = 10
+	defaultDecay   = 10 * time.Second
 )
 
 // arm returns the arm that is set, round_robin if none is.
@@ -47,6 +57,14 @@ func (c Config) choices() int {
 		return *lr.Choices
 	}
 	return defaultChoices
+}
+
+// decay returns the time constant of peak_ewma.
+func (c Config) decay() time.Duration {
+	if d := c.LoadBalancing.PeakEwma.Decay; d != nil {
+		return *d
+	}
+	return defaultDecay
 }
 
 // policyName returns the name under which grpc knows the policy of a child: pick_first or that of a custom arm; "" for
@@ -83,11 +101,19 @@ func ValidateConfig(cfg Config) error {
 	switch arm := cfg.LoadBalancing.Arm(); arm {
 	case "":
 		problem("load_balancing", "has no policy; set one, such as round_robin: {}")
-	case armPickFirst, armRoundRobin:
+	case armPickFirst, armRoundRobin, armAdaptive:
+	case armPeakEwma:
+		if d := cfg.decay(); d <= 0 {
+			problem("load_balancing.peak_ewma.decay", "%v is out of range; write a duration above 0, such as \"10s\"", d)
+		}
 	case armLeastRequest:
 		if d := cfg.choices(); d < 2 || d > maxChoices {
 			problem("load_balancing.least_request.choices", "%d is out of range; write 2 to %d", d, maxChoices)
 		}
+	case armWeightedRoundRobin:
+		cfg.weighted().check(problem)
+	case armConsistentHash:
+		cfg.hashed().check(problem)
 	case armCustom:
 		name := cfg.policyName()
 		switch _, _, err := childPolicy(cfg); {
@@ -99,8 +125,13 @@ func ValidateConfig(cfg Config) error {
 			problem("load_balancing.custom.config_json", "%v", err)
 		}
 	default:
-		problem("load_balancing."+arm, "is not carried out by this version of goresilient; write %s, %s, %s or %s",
-			armPickFirst, armRoundRobin, armLeastRequest, armCustom)
+		problem("load_balancing."+arm, "is not carried out by this version of goresilient; write %s, %s, %s, %s, %s, %s, %s or %s",
+			armPickFirst, armRoundRobin, armWeightedRoundRobin, armLeastRequest, armPeakEwma, armConsistentHash, armAdaptive,
+			armCustom)
+	}
+	if cfg.criteria().zoned && cfg.Zone == "" {
+		problem("load_balancing.zone_aware", "has no zone to prefer: the client does not know its own; "+
+			`give it with the Go option WithZone, such as WithZone("eu-west-1a"), or write zone_aware: {disabled: true}`)
 	}
 	return ps.Err()
 }

@@ -29,7 +29,9 @@ func TestValidateConfig(t *testing.T) {
 		{"custom inside itself", customConfig(Name, "{}"), "would run inside itself"},
 		{"custom refused", customConfig("least_request_experimental", `{"choiceCount":1}`), "config_json: the policy"},
 		{"custom takes none", customConfig("round_robin", `{"a":1}`), "takes no configuration"},
-		{"pending", Config{LoadBalancing: &policy.LoadBalancing{Adaptive: &policy.Adaptive{}}}, "load_balancing.adaptive: is not carried out"},
+		{"zone_aware", Config{LoadBalancing: zoneAware(), Zone: "eu-west-1a"}, ""},
+		{"zone_aware without a zone", Config{LoadBalancing: zoneAware()}, "load_balancing.zone_aware: has no zone to prefer: the client does not know " +
+			"its own; give it with the Go option WithZone"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

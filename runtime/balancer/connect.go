@@ -51,12 +51,13 @@ func (p *pool) direct(e *endpoint, epoch uint32, s balancer.SubConnState) {
 		e.failed(e.dialled.Addr, s.ConnectionError)
 	}
 	watch := p.transport(e, s.ConnectivityState)
-	if s.ConnectivityState == connectivity.Idle {
+	kept := e.epoch == epoch
+	if kept && s.ConnectivityState == connectivity.Idle {
 		p.reconnect(e)
 	}
 	sc, check := e.sc, e.check
 	p.ch.mu.Unlock()
-	if watch {
+	if kept && watch {
 		p.watch(e, sc, check)
 	}
 }
@@ -76,9 +77,12 @@ func (p *pool) reconnect(e *endpoint) {
 }
 
 // transport takes the state of the connection as such. It returns whether the health of the endpoint is to be watched,
-// which the caller must see to once it has released Channel.mu.
+// which the caller must see to once it has released Channel.mu. What follows from the state may be that the connection is
+// given up, and the epoch another one.
 func (p *pool) transport(e *endpoint, s connectivity.State) (watch bool) {
 	switch s {
+	case connectivity.Shutdown: // by nobody but the pool, which has let go of it before
+		return false
 	case connectivity.Ready:
 		e.up = true
 		e.check++
@@ -87,33 +91,21 @@ func (p *pool) transport(e *endpoint, s connectivity.State) (watch bool) {
 			return true
 		}
 		p.set(e, connectivity.Ready)
-	case connectivity.Connecting:
-		p.down(e)
-		if !e.is(connectivity.TransientFailure) {
-			p.set(e, connectivity.Connecting)
-		}
-	case connectivity.Idle:
-		p.down(e)
-		if !e.is(connectivity.TransientFailure) {
-			p.set(e, connectivity.Idle)
-		}
-	case connectivity.TransientFailure:
-		p.down(e)
-		p.out.askResolver()
+		return false
+	}
+	lost := e.up
+	if lost {
+		e.up, e.renewed = false, false
+		e.check++
+	}
+	switch {
+	case s == connectivity.TransientFailure:
 		p.fail(e)
+	case !e.is(connectivity.TransientFailure):
+		p.set(e, s)
+	}
+	if lost || s == connectivity.TransientFailure {
+		p.out.askResolver() // afterwards: a loss is published at once unless a window is open
 	}
 	return false
-}
-
-// down notes the loss of an established connection, if there is one.
-func (p *pool) down(e *endpoint) {
-	if !e.up {
-		return
-	}
-	e.up, e.renewed = false, false
-	e.check++
-	if e.is(connectivity.Ready) {
-		p.set(e, connectivity.Idle)
-	}
-	p.out.askResolver()
 }

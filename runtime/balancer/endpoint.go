@@ -4,6 +4,7 @@ import (
 	"strings"
 	"sync/atomic"
 
+	"github.com/cespare/xxhash/v2"
 	"google.golang.org/grpc/balancer"
 	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/resolver"
@@ -14,8 +15,9 @@ import (
 // endpoint is what a [Channel] remembers of one server for as long as the server is listed, and the server's connection
 // in the pool. There may be tens of thousands: it is kept small.
 //
-// Channel.mu guards all of it but inFlight, which is atomic, and done, which is never written again.
+// Channel.mu guards all of it but name, load and done, which are never written again, and reports.
 type endpoint struct {
+	name       string
 	info       *discovery.Endpoint // nil if another resolver than those of discovery listed it
 	addrs      []resolver.Address  // where to dial, as last listed; not to be written
 	sibling    *endpoint           // the next endpoint with the same ID
@@ -27,9 +29,12 @@ type endpoint struct {
 	lastErr  *EndpointError
 
 	connection
+	eligibility
 
-	inFlight atomic.Int64
-	done     func(balancer.DoneInfo) // for picks that count inFlight
+	reports atomic.Pointer[reports] // nil before weighted_round_robin has seen it READY
+
+	load *load
+	done func(balancer.DoneInfo) // for picks that count calls and do not time them
 }
 
 // connection is the pool's connection to an endpoint. The zero value is no connection.
@@ -47,11 +52,29 @@ type connection struct {
 // connectivityState is a [connectivity.State] in one byte.
 type connectivityState uint8
 
-func newEndpoint(info *discovery.Endpoint, addrs []resolver.Address) *endpoint {
-	e := &endpoint{info: info, addrs: addrs}
-	e.done = func(balancer.DoneInfo) { e.inFlight.Add(-1) }
+func newEndpoint(ch *Channel, id string, info *discovery.Endpoint, addrs []resolver.Address) *endpoint {
+	e := &endpoint{name: id, info: info, addrs: addrs, load: newLoad()}
+	e.hash = xxhash.Sum64String(id)
+	l := e.load
+	e.done = func(info balancer.DoneInfo) { ch.ended(e, l, &info) }
 	return e
 }
+
+// weight returns the static weight of the endpoint, 1 if nobody gave it one.
+func (e *endpoint) weight() uint32 { return weightOf(e.info) }
+
+func weightOf(info *discovery.Endpoint) uint32 {
+	if info == nil || info.Weight == 0 {
+		return 1
+	}
+	return info.Weight
+}
+
+// ID implements [attempt.Endpoint]. It may be called without Channel.mu.
+func (e *endpoint) ID() string { return e.name }
+
+// target returns the endpoint for a picker.
+func (e *endpoint) target() target { return target{sc: e.sc, load: e.load, done: e.done, e: e} }
 
 // describe returns what is known of the endpoint itself; one that did not come from discovery has weight 1.
 func (e *endpoint) describe() discovery.Endpoint {
@@ -65,9 +88,7 @@ func (e *endpoint) describe() discovery.Endpoint {
 	return out
 }
 
-// id returns the identity under which Channel.byID has the endpoint.
-func (e *endpoint) id() string { return identity(e.info, e.addrs) }
-
+// identity returns the ID under which Channel.byID has an endpoint.
 func identity(info *discovery.Endpoint, addrs []resolver.Address) string {
 	switch {
 	case info != nil:

@@ -140,21 +140,29 @@ func (sc *fakeSubConn) healthy(s connectivity.State, err error) {
 	sc.health(balancer.SubConnState{ConnectivityState: s, ConnectionError: err})
 }
 
-// manualTime fires timers when the test says so.
+// manualTime is a clock that the test moves on.
 type manualTime struct {
 	mu     sync.Mutex
+	time   time.Duration
 	timers map[*manualTimer]struct{}
 }
 
 type manualTimer struct {
-	at *manualTime
-	f  func()
+	at  *manualTime
+	f   func()
+	due time.Duration
 }
 
-func (m *manualTime) afterFunc(_ time.Duration, f func()) Timer {
+func (m *manualTime) now() int64 {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	t := &manualTimer{m, f}
+	return int64(m.time)
+}
+
+func (m *manualTime) afterFunc(d time.Duration, f func()) Timer {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	t := &manualTimer{m, f, m.time + d}
 	if m.timers == nil {
 		m.timers = make(map[*manualTimer]struct{})
 	}
@@ -171,14 +179,30 @@ func (t *manualTimer) Stop() bool {
 }
 
 // fire ends all windows that are open.
-func (m *manualTime) fire() {
+func (m *manualTime) fire() { m.advance(window) }
+
+// advance moves the clock on by d and fires what is due on the way, in order.
+func (m *manualTime) advance(d time.Duration) {
 	m.mu.Lock()
-	timers := m.timers
-	m.timers = nil
-	m.mu.Unlock()
-	for t := range timers {
-		t.f()
+	end := m.time + d
+	for {
+		var first *manualTimer
+		for t := range m.timers {
+			if t.due <= end && (first == nil || t.due < first.due) {
+				first = t
+			}
+		}
+		if first == nil {
+			break
+		}
+		delete(m.timers, first)
+		m.time = max(m.time, first.due)
+		m.mu.Unlock()
+		first.f()
+		m.mu.Lock()
 	}
+	m.time = end
+	m.mu.Unlock()
 }
 
 // open returns how many timers run.
@@ -199,7 +223,7 @@ type rig struct {
 
 func newRig(t testing.TB, cfg Config) *rig {
 	r := &rig{t: t, cc: new(fakeConn), time: new(manualTime)}
-	r.ch = NewChannel(cfg, Options{AfterFunc: r.time.afterFunc})
+	r.ch = NewChannel(cfg, Options{AfterFunc: r.time.afterFunc, Now: r.time.now})
 	r.build()
 	return r
 }
@@ -262,6 +286,14 @@ func roundRobinConfig() Config {
 
 func leastRequestConfig(choices int) Config {
 	return Config{LoadBalancing: &policy.LoadBalancing{LeastRequest: &policy.LeastRequest{Choices: policy.Set(choices)}}}
+}
+
+func peakEwmaConfig(decay time.Duration) Config {
+	return Config{LoadBalancing: &policy.LoadBalancing{PeakEwma: &policy.PeakEwma{Decay: policy.Set(decay)}}}
+}
+
+func adaptiveConfig() Config {
+	return Config{LoadBalancing: &policy.LoadBalancing{Adaptive: &policy.Adaptive{}}}
 }
 
 func pickFirstConfig() Config {

@@ -35,7 +35,7 @@ func (p *pool) health(e *endpoint, check uint32, s balancer.SubConnState) {
 		if err == nil {
 			err = errUnexplained
 		}
-		e.failed(e.id(), fmt.Errorf("health check of service %q: %w", *p.cfg.HealthService, err))
+		e.failed(e.ID(), fmt.Errorf("health check of service %q: %w", *p.cfg.HealthService, err))
 		p.fail(e)
 	}
 }

@@ -37,9 +37,15 @@ type served interface {
 	runs(Config) bool
 	// reported returns what the policy last gave to [instance.report], false if nothing yet.
 	reported() (balancer.State, bool)
-	// tally returns how many endpoints are READY, and how many have failed.
-	tally() (ready, failed int)
-	stateOf(*endpoint) connectivity.State
+	census() census
+	// stateOf returns the state of an endpoint, and whether the policy connects to it; IDLE and false if it does not.
+	stateOf(*endpoint) (s connectivity.State, connected bool)
+}
+
+// census counts the endpoints of a policy.
+type census struct {
+	total                  int // that it connects to
+	ready, failed, ejected int // of them
 }
 
 // update is what a resolver's update comes to, for a policy.

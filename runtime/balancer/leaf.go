@@ -89,14 +89,21 @@ func (l *leaf) guestState(s balancer.State) {
 	}
 	switch s.ConnectivityState {
 	case connectivity.Ready:
-		if l.e.up {
-			p.down(l.e) // another address took over
+		if l.e.up { // another address took over
+			p.transport(l.e, connectivity.Idle)
+			if l.e.epoch != l.epoch {
+				return // given up meanwhile
+			}
 		}
 		l.e.sc = sc
 	case connectivity.Idle:
 		p.in.calls.later(l.reconnect)
 	}
-	if p.transport(l.e, s.ConnectivityState) {
+	watch := p.transport(l.e, s.ConnectivityState)
+	if l.e.epoch != l.epoch {
+		return
+	}
+	if watch {
 		check := l.e.check
 		p.in.calls.later(func() { p.watch(l.e, sc, check) })
 	}

@@ -14,6 +14,10 @@ type change struct {
 	// moved are those whose dial address is another one although they are the same endpoint (a proxy in between), and
 	// those that must follow their attributes.
 	moved []*endpoint
+	// relisted is whether the list is another one, by its endpoints or their order, or an endpoint's priority or zone is.
+	relisted bool
+	// reweighted is whether the weight of an endpoint that stays is another one.
+	reweighted bool
 }
 
 // match makes state's endpoints those of the channel and returns what changed; c.mu is held. Identity comes from
@@ -26,21 +30,30 @@ func (c *Channel) match(state resolver.State) change {
 	c.generation++
 	endpoints := endpointsOf(state)
 	m := matcher{c: c, old: c.list, size: len(endpoints)}
-	set := discovery.SetOf(state)
-	if set != nil && len(set.Endpoints) != len(endpoints) {
-		set = nil
-	}
+	set := setOf(state, len(endpoints))
 	for i := range endpoints {
-		if addrs := endpoints[i].Addresses; len(addrs) > 0 {
-			var info *discovery.Endpoint
-			if set != nil {
-				info, addrs = &set.Endpoints[i], set.Named(i, addrs)
-			}
+		if info, addrs := described(set, i, endpoints[i]); len(addrs) > 0 {
 			m.place(info, addrs)
 		}
 	}
 	m.finish()
 	return m.change
+}
+
+// setOf returns discovery's set for a state of n endpoints, nil if there is none that belongs to it.
+func setOf(state resolver.State, n int) *discovery.Set {
+	if set := discovery.SetOf(state); set != nil && len(set.Endpoints) == n {
+		return set
+	}
+	return nil
+}
+
+// described returns what discovery says of endpoint i, nil if nothing, and where to dial.
+func described(set *discovery.Set, i int, e resolver.Endpoint) (*discovery.Endpoint, []resolver.Address) {
+	if set == nil || len(e.Addresses) == 0 {
+		return nil, e.Addresses
+	}
+	return &set.Endpoints[i], set.Named(i, e.Addresses)
 }
 
 // endpointsOf returns the endpoints of a state, one for each address if it has addresses alone.
@@ -63,6 +76,8 @@ type matcher struct {
 	cursor int // where in old the next endpoint is expected
 	same   int // how many endpoints at the beginning of old are as before
 	list   []*endpoint
+	weight uint32 // of the first endpoint; 0: there was none yet
+	uneven bool   // another one's differs
 	change
 }
 
@@ -78,6 +93,10 @@ func (m *matcher) place(info *discovery.Endpoint, addrs []resolver.Address) {
 	if !sameTarget(e.addrs, addrs) {
 		m.moved = append(m.moved, e)
 	}
+	m.weigh(e, info)
+	if e.info != info && !sameSeat(e, info) {
+		m.relisted = true
+	}
 	e.info, e.addrs = info, addrs
 	if m.list == nil && m.same < len(m.old) && m.old[m.same] == e {
 		m.same++
@@ -87,6 +106,18 @@ func (m *matcher) place(info *discovery.Endpoint, addrs []resolver.Address) {
 		m.list = append(make([]*endpoint, 0, m.size), m.old[:m.same]...)
 	}
 	m.list = append(m.list, e)
+}
+
+// weigh compares the weight of e, which info is to describe, with what it was and with the others.
+func (m *matcher) weigh(e *endpoint, info *discovery.Endpoint) {
+	weight := weightOf(info)
+	if e.info != info && weight != e.weight() {
+		m.reweighted = true
+	}
+	if m.weight == 0 {
+		m.weight = weight
+	}
+	m.uneven = m.uneven || weight != m.weight
 }
 
 // expected returns the endpoint that follows in the old list, if it is this one.
@@ -122,7 +153,7 @@ func (m *matcher) find(info *discovery.Endpoint, addrs []resolver.Address) *endp
 			return e
 		}
 	}
-	e := newEndpoint(info, addrs)
+	e := newEndpoint(m.c, id, info, addrs)
 	m.added = append(m.added, e)
 	if last == nil {
 		m.c.byID[id] = e
@@ -138,9 +169,13 @@ func (m *matcher) find(info *discovery.Endpoint, addrs []resolver.Address) *endp
 
 // finish installs the new list and collects what is gone.
 func (m *matcher) finish() {
+	if m.c.uneven = m.uneven; m.reweighted {
+		m.c.weighting = m.c.generation
+	}
 	if m.list == nil && m.same == len(m.old) {
 		return
 	}
+	m.relisted = true
 	if m.list == nil {
 		m.list = slices.Clone(m.old[:m.same])
 	}
@@ -160,7 +195,7 @@ func (m *matcher) finish() {
 
 // forget takes e out of byID.
 func (c *Channel) forget(e *endpoint) {
-	id := e.id()
+	id := e.name
 	first := c.byID[id]
 	switch {
 	case first == e && e.sibling == nil:
@@ -185,8 +220,14 @@ func sameIdentity(e *endpoint, info *discovery.Endpoint, addrs []resolver.Addres
 	case info != nil && e.info != nil:
 		return info == e.info || slices.Equal(e.info.Addresses, info.Addresses)
 	default:
-		return e.id() == identity(info, addrs)
+		return e.name == identity(info, addrs)
 	}
+}
+
+// sameSeat tells whether info gives e the priority and the zone that it has.
+func sameSeat(e *endpoint, info *discovery.Endpoint) bool {
+	described := endpoint{info: info}
+	return e.priority() == described.priority() && e.zone() == described.zone()
 }
 
 // sameTarget tells whether two lists of addresses lead to the same servers under the same names.

@@ -3,6 +3,7 @@ package balancer
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"google.golang.org/grpc/balancer"
 	_ "google.golang.org/grpc/balancer/leastrequest"
@@ -23,14 +24,22 @@ func BenchmarkPickerLeastRequest(b *testing.B) {
 	benchmarkPickers(b, leastRequestConfig(2), "least_request_experimental", `{"choiceCount":2}`)
 }
 
+func BenchmarkPickerPeakEwma(b *testing.B) {
+	benchmarkPickers(b, peakEwmaConfig(10*time.Second), "", "")
+}
+
+func BenchmarkPickerAdaptive(b *testing.B) { benchmarkPickers(b, adaptiveConfig(), "", "") }
+
+// benchmarkPickers measures our policy, and grpc's if it has the same.
 func benchmarkPickers(b *testing.B, cfg Config, peer, peerConfig string) {
 	for _, n := range []int{3, 100, 1_000, 10_000} {
 		r := newRig(b, cfg)
+		r.ch = NewChannel(cfg, Options{AfterFunc: r.time.afterFunc}) // with a clock, and what it costs to read it
 		r.must(r.resolve(addresses(n)...))
 		bringUp(r.cc)
 		r.time.fire()
 		b.Run(fmt.Sprintf("endpoints=%d/goresilient", n), func(b *testing.B) { benchmarkPicker(b, r.cc.last().Picker) })
-		if n > peerLimit() {
+		if peer == "" || n > peerLimit() {
 			continue
 		}
 		p := peerPicker(b, peer, peerConfig, n)
@@ -38,15 +47,16 @@ func benchmarkPickers(b *testing.B, cfg Config, peer, peerConfig string) {
 	}
 }
 
-// benchmarkPicker calls the picker as grpc does for a call.
+// benchmarkPicker calls the picker as grpc does for a call that succeeds.
 func benchmarkPicker(b *testing.B, p balancer.Picker) {
+	info := balancer.PickInfo{FullMethodName: "/a.B/C", Ctx: b.Context()}
 	call := func() {
-		res, err := p.Pick(balancer.PickInfo{FullMethodName: "/a.B/C"})
+		res, err := p.Pick(info)
 		if err != nil {
 			b.Fatal(err)
 		}
 		if res.Done != nil {
-			res.Done(balancer.DoneInfo{})
+			res.Done(balancer.DoneInfo{BytesSent: true, BytesReceived: true})
 		}
 	}
 	b.Run("serial", func(b *testing.B) {

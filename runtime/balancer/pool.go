@@ -3,12 +3,14 @@ package balancer
 import (
 	"google.golang.org/grpc/balancer"
 	"google.golang.org/grpc/connectivity"
+
+	"github.com/goresilient/goresilient/runtime/policy"
 )
 
-// pool keeps a connection to every endpoint and publishes pickers over those that are READY. The policies that differ in
-// the picker alone share it, so that a switch among them leaves every connection as it is.
+// pool keeps a connection to every endpoint of its selection and publishes pickers over those that are eligible. The policies
+// that differ in the picker alone share it, so that a switch among them leaves every connection as it is.
 //
-// Channel.mu guards everything in it. The methods that connect to endpoints of several addresses need calls as well.
+// Channel.mu guards everything in it. The methods that connect to endpoints of several addresses leave that to calls.
 type pool struct {
 	in  *instance
 	ch  *Channel
@@ -17,31 +19,30 @@ type pool struct {
 	cfg      Config
 	started  bool // the first update has come
 	closed   bool
-	batching bool // an update is under way; it publishes at its end
+	batching bool // something is under way that publishes at its end
 
-	list    []*endpoint                    // the endpoints of the last update; never written to
-	counts  [connectivity.Shutdown + 1]int // of them, by state
-	failing *endpoint                      // the last one that failed; its error stands for all
-	last    balancer.State                 // as published; the zero value before the first time
+	list      []*endpoint // the endpoints of the last update; never written to
+	selection selection   // of them
+	round     uint32      // of the selection
+	failover  failover
+	weighing  weighing
+	alarm     wakeup // for failover, at alarmAt
+	alarmAt   int64
+	slowStart slowStart
+	detection detection
 
-	// targets are the endpoints that calls may go to: the READY ones. Pickers share the array; it is only ever appended to,
-	// and replaced where one has left (stale), so that bringing up n endpoints costs n steps.
-	targets []target
-	stale   bool
-	grown   bool // by what an update did
+	failing *endpoint      // the last one that failed; its error stands for all
+	last    balancer.State // as published; the zero value before the first time
+	shown   int            // the READY endpoints then
+	left    bool           // since the last publication, an endpoint has left those that take calls, or READY
+	grown   bool           // since then, one has come, or the shares have changed
 
 	discarded []connection // to be shut down once nothing published refers to them
 }
 
-// target is an endpoint in a picker.
-type target struct {
-	sc balancer.SubConn
-	e  *endpoint
-}
-
 func newPool(in *instance, cfg Config) *pool {
 	p := &pool{in: in, ch: in.ch, cfg: cfg}
-	p.out.pool = p
+	p.out.pool, p.slowStart.pool, p.detection.pool = p, p, p
 	return p
 }
 
@@ -51,22 +52,42 @@ func (p *pool) runs(cfg Config) bool {
 
 func (p *pool) reported() (balancer.State, bool) { return p.last, p.last.Picker != nil }
 
-func (p *pool) tally() (ready, failed int) {
-	return p.counts[connectivity.Ready], p.counts[connectivity.TransientFailure]
+// census implements [served].
+func (p *pool) census() (t census) {
+	for g := range p.groups() {
+		for _, n := range g.counts {
+			t.total += n
+		}
+		t.ready += g.ready()
+		t.failed += g.counts[connectivity.TransientFailure]
+		t.ejected += g.ejected
+	}
+	if p.out.pending { // calls cannot go to those that are still to be published
+		t.ready = min(t.ready, p.shown)
+	}
+	return t
 }
 
-func (p *pool) stateOf(e *endpoint) connectivity.State { return connectivity.State(e.state) }
+func (p *pool) stateOf(e *endpoint) (s connectivity.State, connected bool) {
+	return connectivity.State(e.state), e.group != nil
+}
 
-// aggregate returns the state of the pool: READY if an endpoint is, TRANSIENT_FAILURE if all have failed.
+// aggregate returns the state of the pool: READY if calls go anywhere, TRANSIENT_FAILURE if they cannot, wherever they might.
 func (p *pool) aggregate() connectivity.State {
-	switch {
-	case p.counts[connectivity.Ready] > 0:
-		return connectivity.Ready
-	case p.counts[connectivity.TransientFailure] == len(p.list):
-		return connectivity.TransientFailure
-	default:
+	hope := false
+	for _, b := range p.selection.bands {
+		hope = hope || !b.connected
+		for _, g := range b.groups {
+			if g.takers() > 0 {
+				return connectivity.Ready
+			}
+			hope = hope || g.counts[connectivity.Idle]+g.counts[connectivity.Connecting] > 0
+		}
+	}
+	if hope {
 		return connectivity.Connecting
 	}
+	return connectivity.TransientFailure
 }
 
 // update implements [served].
@@ -77,38 +98,35 @@ func (p *pool) update(u update) error {
 		return nil
 	}
 	p.batching = true
-	force := !p.started || p.out.pending
-	if !p.started {
-		p.started = true
-		u.change = change{added: p.ch.list}
-	}
-	p.list = p.ch.list
-	for _, e := range u.change.removed {
-		p.retire(e)
-	}
-	for _, e := range u.change.added {
-		p.admit(e)
-	}
-	for _, e := range u.change.moved {
-		if !p.dialsRight(e) {
-			p.retire(e)
-			p.admit(e)
-		}
-	}
+	force := !p.started || p.out.pending || u.change.reweighted
+	anew := !p.started || u.change.relisted
+	before := p.cfg
 	if p.runs(u.cfg) {
 		force = force || !samePicker(p.cfg, u.cfg)
-		before := p.cfg
-		p.cfg = u.cfg
-		p.followHealth(before)
+		anew = anew || p.cfg.criteria() != u.cfg.criteria()
+		p.configure(u.cfg)
 	}
+	p.started = true
+	p.list = p.ch.list
+	if anew {
+		force = force || p.cfg.arm() == armConsistentHash // a key may belong elsewhere now, whoever is READY
+		p.choose()
+	}
+	for _, e := range u.change.moved {
+		if g := e.group; g != nil && !p.dialsRight(e) {
+			p.retire(e)
+			p.admit(e, g)
+		}
+	}
+	p.followHealth(before)
+	p.balance()
 	p.batching = false
 	switch state := p.aggregate(); {
-	case force, p.stale, state != p.last.ConnectivityState, state == connectivity.TransientFailure:
+	case force, p.left, state != p.last.ConnectivityState, state == connectivity.TransientFailure:
 		p.publish()
 	case p.grown:
 		p.out.soon()
 	}
-	p.grown = false
 	p.discard()
 	if len(p.list) == 0 {
 		return balancer.ErrBadResolverState
@@ -116,16 +134,47 @@ func (p *pool) update(u update) error {
 	return nil
 }
 
-// admit begins to connect to an endpoint that has no connection.
-func (p *pool) admit(e *endpoint) {
-	p.counts[e.state]++
+// configure takes new settings. Those of the pickers take effect with the next publication.
+func (p *pool) configure(cfg Config) {
+	if p.started && p.cfg == cfg {
+		return
+	}
+	p.cfg = cfg
+	lb := cfg.LoadBalancing
+	if lb == nil {
+		lb = new(policy.LoadBalancing)
+	}
+	p.failover.configure(lb.Failover)
+	p.slowStart.configure(lb.SlowStart)
+	p.detection.configure(cfg)
+}
+
+// follow brings everything up to date after a change that is no update, and publishes as far as that asks for it.
+func (p *pool) follow() {
+	p.balance()
+	switch {
+	case p.aggregate() != p.last.ConnectivityState, p.left && len(p.discarded) > 0:
+		p.publish()
+	case p.left:
+		p.out.nowOrSoon()
+	case p.grown:
+		p.out.soon()
+	}
+	p.discard()
+}
+
+// admit begins to connect to an endpoint that has no connection, as one of the group.
+func (p *pool) admit(e *endpoint, g *group) {
+	p.detection.join(e)
+	g.join(e)
 	p.connect(e)
 }
 
 // retire takes the endpoint out; its connection is shut down by discard.
 func (p *pool) retire(e *endpoint) {
-	p.counts[e.state]--
-	p.stale = p.stale || e.is(connectivity.Ready)
+	p.left = p.left || e.is(connectivity.Ready)
+	e.group.leave(e)
+	p.detection.leave(e)
 	if p.failing == e {
 		p.failing = nil
 	}
@@ -158,25 +207,20 @@ func (p *pool) set(e *endpoint, s connectivity.State) {
 	if old == s {
 		return
 	}
+	g := e.group
+	g.leave(e)
 	e.state = connectivityState(s)
-	p.counts[old]--
-	p.counts[s]++
+	g.join(e)
 	p.ch.touch()
-	if old == connectivity.Ready {
-		p.stale = true
-	}
-	if s == connectivity.Ready && !p.stale {
-		p.targets = append(p.targets, target{sc: e.sc, e: e})
-	}
 	switch {
-	case p.batching:
-		p.grown = p.grown || s == connectivity.Ready
-	case p.aggregate() != p.last.ConnectivityState:
-		p.publish()
 	case old == connectivity.Ready:
-		p.out.nowOrSoon()
+		p.left = true
 	case s == connectivity.Ready:
-		p.out.soon()
+		p.grown = true
+		p.slowStart.begin(e)
+	}
+	if !p.batching {
+		p.follow()
 	}
 }
 
@@ -189,22 +233,6 @@ func (p *pool) fail(e *endpoint) {
 	if !p.batching && p.last.ConnectivityState == connectivity.TransientFailure {
 		p.out.soon() // the picker's text
 	}
-}
-
-// eligible returns the endpoints that calls may go to.
-func (p *pool) eligible() []target {
-	if !p.stale {
-		return p.targets
-	}
-	ready := p.counts[connectivity.Ready]
-	targets := make([]target, 0, ready+ready/16+1) // whoever left will often come back
-	for _, e := range p.list {
-		if e.is(connectivity.Ready) {
-			targets = append(targets, target{sc: e.sc, e: e})
-		}
-	}
-	p.targets, p.stale = targets, false
-	return targets
 }
 
 // resolverError implements [served].
@@ -244,9 +272,13 @@ func (p *pool) close() {
 	}
 	p.closed = true
 	p.out.stop()
-	for _, e := range p.list {
+	p.alarm.stop()
+	p.slowStart.stop()
+	p.detection.timer.stop()
+	p.weighing.timer.stop()
+	for e := range p.connected() {
 		p.retire(e)
 	}
-	p.targets = nil
+	p.selection = selection{}
 	p.discard()
 }

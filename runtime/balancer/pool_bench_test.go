@@ -1,6 +1,7 @@
 package balancer
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"runtime"
@@ -10,6 +11,8 @@ import (
 	"google.golang.org/grpc/balancer"
 	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/resolver"
+
+	"github.com/goresilient/goresilient/runtime/policy"
 )
 
 // peerLimit is up to how many endpoints grpc's policies are measured: bringing them up is quadratic, and takes tens of
@@ -26,18 +29,51 @@ func peerLimit() int {
 // subject is a balancer under measurement: ours or grpc's.
 type subject struct {
 	cc     *fakeConn
+	state  func(addrs []string) resolver.State
 	update func(resolver.State) error
 	close  func()
 	settle func() // returns once everything is published
 }
 
-func ours(b *testing.B) subject {
+func ours(b *testing.B) subject { return oursWith(roundRobinConfig()) }
+
+// everything is ours with all that looks at endpoints turned on: outlier detection, failover, zones, slow start and, beyond
+// 9 000 endpoints, a subset. One endpoint in twenty is of a worse priority, and the rest stands in three zones.
+func everything(b *testing.B) subject {
+	s := oursWith(Config{
+		LoadBalancing: &policy.LoadBalancing{
+			RoundRobin: &policy.RoundRobin{},
+			SubsetSize: policy.Set(9_000),
+			ZoneAware:  &policy.ZoneAware{},
+			SlowStart:  &policy.SlowStart{},
+			Failover:   &policy.Failover{},
+		},
+		OutlierDetection: policy.Complete(&policy.Service{OutlierDetection: &policy.OutlierDetection{
+			FailureRatio: policy.Set(.5), SuccessRateStdevFactor: policy.Set(3.), LatencyFactor: policy.Set(3.),
+		}}).OutlierDetection,
+		Zone: "zone-1",
+	})
+	s.state = func(addrs []string) resolver.State {
+		list := make([]site, len(addrs))
+		for i, addr := range addrs {
+			list[i] = site{addr: addr, zone: fmt.Sprintf("zone-%d", i%3)}
+			if i%20 == 0 {
+				list[i].priority = 1
+			}
+		}
+		return siteState(b, list)
+	}
+	return s
+}
+
+func oursWith(cfg Config) subject {
 	cc := new(fakeConn)
 	timers := new(manualTime)
-	ch := NewChannel(roundRobinConfig(), Options{AfterFunc: timers.afterFunc})
+	ch := NewChannel(cfg, Options{AfterFunc: timers.afterFunc, Now: timers.now})
 	lb := builder{}.Build(cc, balancer.BuildOptions{})
 	return subject{
-		cc: cc,
+		cc:    cc,
+		state: stateOfList,
 		update: func(s resolver.State) error {
 			s.Attributes = ch.Attach(s.Attributes)
 			return lb.UpdateClientConnState(balancer.ClientConnState{ResolverState: s})
@@ -50,12 +86,13 @@ func ours(b *testing.B) subject {
 func grpcs(b *testing.B) subject {
 	cc := new(fakeConn)
 	p := newPeer(b, cc, "round_robin", "{}")
-	return subject{cc: cc, update: p.update, close: p.Close, settle: func() {}}
+	return subject{cc: cc, state: stateOfList, update: p.update, close: p.Close, settle: func() {}}
 }
 
 func benchmarkPool(b *testing.B, f func(b *testing.B, n int, make func(*testing.B) subject)) {
 	for _, n := range []int{100, 1_000, 10_000} {
 		b.Run(fmt.Sprintf("endpoints=%d/goresilient", n), func(b *testing.B) { f(b, n, ours) })
+		b.Run(fmt.Sprintf("endpoints=%d/everything", n), func(b *testing.B) { f(b, n, everything) })
 		if n <= peerLimit() {
 			b.Run(fmt.Sprintf("endpoints=%d/grpc", n), func(b *testing.B) { f(b, n, grpcs) })
 		}
@@ -64,7 +101,11 @@ func benchmarkPool(b *testing.B, f func(b *testing.B, n int, make func(*testing.
 
 // up returns a subject with n READY endpoints.
 func up(b *testing.B, s subject, addrs []string) subject {
-	if err := s.update(stateOf(addrs...)); err != nil {
+	return upWith(b, s, s.state(addrs))
+}
+
+func upWith(b *testing.B, s subject, state resolver.State) subject {
+	if err := s.update(state); err != nil {
 		b.Fatal(err)
 	}
 	bringUp(s.cc)
@@ -72,11 +113,14 @@ func up(b *testing.B, s subject, addrs []string) subject {
 	return s
 }
 
+func stateOfList(addrs []string) resolver.State { return stateOf(addrs...) }
+
 func BenchmarkPoolBringUp(b *testing.B) {
 	benchmarkPool(b, func(b *testing.B, n int, make func(*testing.B) subject) {
 		addrs := addresses(n)
+		state := make(b).state(addrs)
 		for b.Loop() {
-			up(b, make(b), addrs).close()
+			upWith(b, make(b), state).close()
 		}
 	})
 }
@@ -86,8 +130,9 @@ func BenchmarkPoolReplaceOne(b *testing.B) {
 		addrs := addresses(n)
 		s := up(b, make(b), addrs)
 		defer s.close()
-		states := []resolver.State{stateOf(addrs...), stateOf(addrs...)}
-		states[0].Endpoints[n/2].Addresses[0].Addr = "10.255.0.1:443"
+		states := []resolver.State{{}, s.state(addrs)}
+		addrs[n/2+1] = "10.255.0.1:443"
+		states[0] = s.state(addrs)
 		for i := 0; b.Loop(); i++ {
 			if err := s.update(states[i%2]); err != nil {
 				b.Fatal(err)
@@ -108,7 +153,7 @@ func BenchmarkPoolSameList(b *testing.B) {
 		addrs := addresses(n)
 		s := up(b, make(b), addrs)
 		defer s.close()
-		state := stateOf(addrs...)
+		state := s.state(addrs)
 		for b.Loop() {
 			if err := s.update(state); err != nil {
 				b.Fatal(err)
@@ -121,7 +166,11 @@ func BenchmarkPoolFlapping(b *testing.B) {
 	benchmarkPool(b, func(b *testing.B, n int, make func(*testing.B) subject) {
 		s := up(b, make(b), addresses(n))
 		defer s.close()
-		sc := s.cc.live()[n/2]
+		res, err := s.cc.last().Picker.Pick(balancer.PickInfo{Ctx: context.Background()})
+		if err != nil {
+			b.Fatal(err)
+		}
+		sc := res.SubConn.(*fakeSubConn)
 		for b.Loop() {
 			sc.becomes(connectivity.Idle)
 			sc.becomes(connectivity.Connecting)
@@ -138,18 +187,18 @@ func BenchmarkPoolFlapping(b *testing.B) {
 func BenchmarkPoolHeap(b *testing.B) {
 	benchmarkPool(b, func(b *testing.B, n int, make func(*testing.B) subject) {
 		addrs := addresses(n)
-		state := stateOf(addrs...)
 		for b.Loop() {
 			s := make(b)
+			state := s.state(addrs)
 			bare := float64(heapOf(func() {
 				for i := range addrs {
 					s.cc.NewSubConn(state.Endpoints[i].Addresses, balancer.NewSubConnOptions{})
 				}
 			}))
 			s.cc.conns = nil
-			grown := float64(heapOf(func() { up(b, s, addrs) }))
-			listed := float64(heapOf(func() { state = stateOf(addrs...) }))
-			b.ReportMetric((grown-bare-listed)/float64(n), "heap-B/endpoint")
+			grown := float64(heapOf(func() { upWith(b, s, state) }))
+			runtime.KeepAlive(state)
+			b.ReportMetric((grown-bare)/float64(n), "heap-B/endpoint")
 			s.close()
 		}
 	})

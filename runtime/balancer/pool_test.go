@@ -327,7 +327,10 @@ func TestSwitchOfPickersKeepsEverything(t *testing.T) {
 		if got := slices.Sorted(maps.Keys(r.picks(300))); !slices.Equal(got, []string{"a", "b", "c"}) {
 			t.Errorf("%s picks %v", cfg.arm(), got)
 		}
-		_, isLeast := r.cc.last().Picker.(*leastRequest)
+		isLeast := false
+		if p, ok := r.cc.last().Picker.(*picker); ok {
+			_, isLeast = p.rule.(*leastRequest)
+		}
 		if isLeast != (cfg.arm() == armLeastRequest) {
 			t.Errorf("%s has a %T", cfg.arm(), r.cc.last().Picker)
 		}
@@ -389,10 +392,10 @@ func TestHealthIsRenewed(t *testing.T) {
 	}
 	r.ch.Configure(roundRobinConfig())
 	r.must(r.resolve("a", "b"))
+	r.time.fire()
 	if got := r.ch.Status().Ready; got != 2 || a.health != nil {
 		t.Errorf("Ready = %d without health checks, want 2", got)
 	}
-	r.time.fire()
 	if got := r.picks(4); got["a"] != 2 || got["b"] != 2 {
 		t.Errorf("picks = %v", got)
 	}

@@ -84,12 +84,12 @@ func (o *publisher) stop() {
 
 // publish gives grpc a fresh picker over what is eligible now.
 func (p *pool) publish() {
-	p.out.pending = false
+	p.out.pending, p.left, p.grown = false, false, false
 	p.out.open()
 	s := balancer.State{ConnectivityState: p.aggregate()}
 	switch s.ConnectivityState {
 	case connectivity.Ready:
-		s.Picker = p.newPicker(p.eligible())
+		s.Picker = p.newPicker(p.eligible(), p.partial())
 	case connectivity.TransientFailure:
 		s.Picker = failing{p.explain()}
 	default:
@@ -97,6 +97,10 @@ func (p *pool) publish() {
 	}
 	p.last = s
 	p.in.report(p, s)
+	if ready := p.census().ready; ready != p.shown {
+		p.shown = ready
+		p.ch.touch()
+	}
 }
 
 // explain says why no endpoint takes calls.
@@ -107,12 +111,27 @@ func (p *pool) explain() error {
 		}
 		return errNoEndpoints
 	}
+	t := p.census()
 	if p.failing == nil || !p.failing.is(connectivity.TransientFailure) {
-		p.failing = p.list[0] // all have failed
+		p.failing = p.anyFailed()
 	}
-	err := fmt.Errorf("none of %d endpoints takes calls; last connection error: %w", len(p.list), p.failing.lastErr)
+	if p.failing == nil {
+		return fmt.Errorf("none of %d endpoints takes calls: outlier detection has ejected %d; "+
+			"it lets them back in with time, or at once if panic_ratio is above 0", t.total, t.ejected)
+	}
+	err := fmt.Errorf("none of %d endpoints takes calls; last connection error: %w", t.total, p.failing.lastErr)
 	if p.ch.resolverErr != nil {
 		err = fmt.Errorf("%w; last name resolver error: %w", err, p.ch.resolverErr)
 	}
 	return err
+}
+
+// anyFailed returns an endpoint that has failed, nil if there is none.
+func (p *pool) anyFailed() *endpoint {
+	for e := range p.connected() {
+		if e.is(connectivity.TransientFailure) {
+			return e
+		}
+	}
+	return nil
 }

@@ -1,6 +1,8 @@
 package balancer
 
 import (
+	"time"
+
 	"google.golang.org/grpc/connectivity"
 
 	"github.com/goresilient/goresilient/runtime/discovery"
@@ -13,9 +15,14 @@ type Status struct {
 	State connectivity.State
 	// Updated is whether a resolver has ever given a list, an empty one included.
 	Updated bool
-	// Total is the number of endpoints, Ready of those that take calls (with pick_first, the one in use), Failed of those
-	// whose last attempt to connect, or health check, has failed and that have not been READY since.
-	Total, Ready, Failed int
+	// Listed is the number of endpoints in the resolver's list.
+	Listed int
+	// Total is the number of those that the channel connects to: the subset, of the priorities in use. While no balancer
+	// runs it is Listed.
+	Total int
+	// Ready is the number of those that are READY (with pick_first, 1), Ejected of these that outlier detection keeps calls
+	// away from, Failed of those whose last attempt to connect, or health check, has failed and that have not been READY since.
+	Ready, Ejected, Failed int
 	// LastResolverError is what the resolver last reported; nil since it gave a list after that.
 	LastResolverError error
 }
@@ -26,13 +33,24 @@ type EndpointStatus struct {
 	Endpoint discovery.Endpoint
 	// State is READY when transport and health are; after a failure it stays TRANSIENT_FAILURE until it is READY.
 	State connectivity.State
+	// Selected is whether the channel connects to it. An endpoint beyond the subset, or of a priority that is not needed, is
+	// IDLE and not selected.
+	Selected bool
 	// Attempts is how many attempts to connect have begun since the endpoint appeared.
 	Attempts int
 	// LastError is why an attempt, or a health check, last failed; nil if none ever did. It is an [*EndpointError] around
 	// grpc's own, through which [errors.As] reaches those of crypto/tls and net.
 	LastError error
-	// Ejected is whether outlier detection keeps calls away.
-	Ejected bool
+	// Ejected is whether outlier detection keeps calls away, Probation whether it lets only a few through.
+	Ejected, Probation bool
+	// OutlierReason is why, as the policy's field, e.g., "consecutive_failures", for an endpoint that is ejected or on
+	// probation, or would be if detection did more than observe; "" for others.
+	OutlierReason string
+	// Share is which share of calls the endpoint gets beside one that gets its full share: below 1 in slow start and on
+	// probation, 0 if it gets none.
+	Share float64
+	// Latency is the moving average of how long calls take, by a policy that chooses by it or since one did; 0: not known.
+	Latency time.Duration
 	// InFlight is the number of calls that run. Only policies that choose by it count them; otherwise it is 0.
 	InFlight int64
 }
@@ -55,9 +73,10 @@ func (e *EndpointError) Unwrap() error { return e.Err }
 func (c *Channel) Status() Status {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	s := Status{State: c.state, Updated: c.updated, Total: len(c.list), LastResolverError: c.resolverErr}
+	s := Status{State: c.state, Updated: c.updated, Listed: len(c.list), Total: len(c.list), LastResolverError: c.resolverErr}
 	if p := c.serving(); p != nil {
-		s.Ready, s.Failed = p.tally()
+		t := p.census()
+		s.Total, s.Ready, s.Ejected, s.Failed = t.total, t.ready, t.ejected, t.failed
 	}
 	return s
 }
@@ -66,23 +85,38 @@ func (c *Channel) Status() Status {
 func (c *Channel) Endpoints() []EndpointStatus {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	p := c.serving()
+	served := c.serving()
 	out := make([]EndpointStatus, len(c.list))
 	for i, e := range c.list {
 		out[i] = EndpointStatus{
 			Endpoint: e.describe(),
 			State:    connectivity.Idle,
 			Attempts: int(e.attempts),
-			InFlight: e.inFlight.Load(),
+			InFlight: e.load.inFlight(),
+			Latency:  time.Duration(e.load.latency.last()),
 		}
 		if e.lastErr != nil {
 			out[i].LastError = e.lastErr
 		}
-		if p != nil {
-			out[i].State = p.stateOf(e)
+		if served != nil {
+			out[i].State, out[i].Selected = served.stateOf(e)
+		}
+		if p, ok := served.(*pool); ok && out[i].Selected {
+			p.detail(e, &out[i])
 		}
 	}
 	return out
+}
+
+// detail adds what the pool knows of an endpoint that it connects to.
+func (p *pool) detail(e *endpoint, s *EndpointStatus) {
+	s.Ejected, s.Probation = e.ejected, e.probation
+	if p.detection.detector != nil {
+		s.OutlierReason = e.outlier.Reason().String()
+	}
+	if e.group.takes(e) {
+		s.Share = e.share()
+	}
 }
 
 // Changed returns a channel that is closed at the next change of [Channel.Status]. Take it before reading the status, so

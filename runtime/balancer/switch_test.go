@@ -319,9 +319,9 @@ func (b probeBuilder) Build(cc balancer.ClientConn, _ balancer.BuildOptions) bal
 	return p
 }
 
-var probes = probeBuilder{make(chan *probe, 100)}
+var probePolicy = probeBuilder{make(chan *probe, 100)}
 
-func init() { balancer.Register(probes) }
+func init() { balancer.Register(probePolicy) }
 
 // enter marks a call into the probe; what it returns ends it.
 func (p *probe) enter() func() {
@@ -371,7 +371,7 @@ func (p *probe) UpdateSubConnState(sc balancer.SubConn, s balancer.SubConnState)
 func TestChildIsCalledAsGrpcPromises(t *testing.T) {
 	r := newRig(t, customConfig(probeName, "{}"))
 	r.must(r.resolve("a", "b"))
-	p := <-probes.built
+	p := <-probePolicy.built
 	if len(p.state.Addresses) != 2 {
 		t.Errorf("Addresses = %v, want those of the endpoints", p.state.Addresses)
 	}

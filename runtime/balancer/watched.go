@@ -128,11 +128,11 @@ func (w *watched) count(v *view, n int) {
 	}
 }
 
-func (w *watched) stateOf(e *endpoint) connectivity.State {
+func (w *watched) stateOf(e *endpoint) (s connectivity.State, listed bool) {
 	if v := w.byEndpoint[e]; v != nil {
-		return v.state()
+		return v.state(), true
 	}
-	return connectivity.Idle
+	return connectivity.Idle, false
 }
 
 func (v *view) state() connectivity.State {

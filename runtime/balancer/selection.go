@@ -1,0 +1,150 @@
+package balancer
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+
+	"github.com/goresilient/goresilient/runtime/policy"
+)
+
+// selection is which of the listed endpoints the pool may connect to: those of each priority, and of these the subset. To
+// which priorities it does connect is up to failover.
+type selection struct {
+	bands []*band // the best first
+}
+
+// band is the endpoints of one priority; of all priorities, if failover is disabled.
+type band struct {
+	priority uint32
+	groups   []*group // one or two: with zone_aware, those of the client's zone come first
+
+	// What failover has decided, and the pool carried out.
+	connected bool
+	share     float64 // of the calls
+
+	stays float64 // which part of the share stays in the client's zone
+}
+
+// criteria is what a selection depends on besides the list.
+type criteria struct {
+	size     int  // of the subset; 0: all
+	together bool // priorities are ignored
+	zone     string
+	zoned    bool
+}
+
+func (c Config) criteria() criteria {
+	lb := c.LoadBalancing
+	if lb == nil {
+		return criteria{}
+	}
+	return criteria{
+		size:     policy.Value(lb.SubsetSize),
+		together: lb.Failover != nil && policy.Value(lb.Failover.Disabled),
+		zone:     c.Zone,
+		zoned:    lb.ZoneAware != nil && !policy.Value(lb.ZoneAware.Disabled),
+	}
+}
+
+// choose makes the selection that of the list. Bands and groups that were there before go on, with new members.
+func (s *selection) choose(list []*endpoint, c criteria, salt uint64) {
+	before := s.bands
+	s.bands = nil
+	for _, part := range byPriority(list, c.together) {
+		var b *band
+		for len(before) > 0 && before[0].priority < part.priority {
+			before = before[1:]
+		}
+		if len(before) > 0 && before[0].priority == part.priority {
+			b = before[0]
+		} else {
+			b = &band{priority: part.priority}
+		}
+		b.seat(subset(part.members, c.size, salt), c)
+		s.bands = append(s.bands, b)
+	}
+}
+
+// priorities returns those of the bands.
+func (s *selection) priorities() []uint32 {
+	out := make([]uint32, len(s.bands))
+	for i, b := range s.bands {
+		out[i] = b.priority
+	}
+	return out
+}
+
+// seat divides the members among the groups. Without an endpoint in the client's zone there is one group of all.
+func (b *band) seat(members []*endpoint, c criteria) {
+	var local, others []*endpoint
+	if c.zoned {
+		local, others = make([]*endpoint, 0, len(members)), make([]*endpoint, 0, len(members))
+		for _, e := range members {
+			if e.zone() == c.zone {
+				local = append(local, e)
+			} else {
+				others = append(others, e)
+			}
+		}
+	}
+	switch {
+	case len(local) == 0:
+		b.groups = []*group{b.group(false, members)}
+	case len(others) == 0:
+		b.groups = []*group{b.group(true, members)}
+	default:
+		b.groups = []*group{b.group(true, local), b.group(false, others)}
+	}
+}
+
+// group returns the group that is there, a new one if none is, with these members.
+func (b *band) group(local bool, members []*endpoint) *group {
+	for _, g := range b.groups {
+		if g.local == local {
+			g.members = members
+			return g
+		}
+	}
+	return &group{local: local, members: members}
+}
+
+// part is the endpoints of one priority, in the order of the list.
+type part struct {
+	priority uint32
+	members  []*endpoint
+}
+
+// byPriority splits the list, the best priority first.
+func byPriority(list []*endpoint, together bool) []part {
+	if len(list) == 0 {
+		return nil
+	}
+	first := list[0].priority()
+	if together {
+		return []part{{0, list}}
+	}
+	if !slices.ContainsFunc(list, func(e *endpoint) bool { return e.priority() != first }) {
+		return []part{{first, list}}
+	}
+	sizes := make(map[uint32]int)
+	for i := 0; i < len(list); { // neighbours are often of one priority
+		value, from := list[i].priority(), i
+		for i < len(list) && list[i].priority() == value {
+			i++
+		}
+		sizes[value] += i - from
+	}
+	parts := make([]part, 0, len(sizes))
+	for _, value := range slices.Sorted(maps.Keys(sizes)) {
+		parts = append(parts, part{value, make([]*endpoint, 0, sizes[value])})
+	}
+	last := 0
+	for _, e := range list {
+		if value := e.priority(); parts[last].priority != value {
+			last, _ = slices.BinarySearchFunc(parts, value, func(p part, v uint32) int { return cmp.Compare(p.priority, v) })
+		}
+		parts[last].members = append(parts[last].members, e)
+	}
+	return parts
+}
