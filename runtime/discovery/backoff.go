@@ -2,8 +2,9 @@ package discovery
 
 import (
 	"context"
-	"math"
 	"time"
+
+	"github.com/goresilient/goresilient/runtime/internal/backoff"
 )
 
 // Pauses between two tries of a source that fails: exponential with jitter, in the form of gRPC's connection backoff
@@ -16,11 +17,10 @@ const (
 	backoffJitter  = 0.2 // of the pause, to either side
 )
 
-// backoff is the pause after the given number of failures in a row, which counts from 1. random is in [0, 1).
-func backoff(failures int, random float64) time.Duration {
-	pause := float64(backoffInitial) * math.Pow(backoffFactor, float64(failures-1))
-	pause = min(pause, float64(backoffMax))
-	return time.Duration(pause * (1 + backoffJitter*(2*random-1)))
+// pauseAfter is the pause after the given number of failures in a row, which counts from 1. random is in [0, 1).
+func pauseAfter(failures int, random float64) time.Duration {
+	c := backoff.Config{Initial: backoffInitial, Max: backoffMax, Multiplier: backoffFactor}
+	return backoff.Jitter(c.Bound(failures), backoffJitter, random)
 }
 
 // pacing is how a resolver waits; tests replace both.
@@ -31,7 +31,7 @@ type pacing struct {
 
 // pause waits after the given number of failures in a row. It reports false when ctx ended.
 func (p pacing) pause(ctx context.Context, failures int) bool {
-	return p.sleep(ctx, backoff(failures, p.random())) == nil
+	return p.sleep(ctx, pauseAfter(failures, p.random())) == nil
 }
 
 func sleep(ctx context.Context, d time.Duration) error {

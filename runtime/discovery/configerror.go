@@ -72,8 +72,13 @@ func (e *ConfigError) Unwrap() []error {
 	return errs
 }
 
-// IsPermanent reports whether err stays until somebody changes the configuration: it is, or wraps, a [*ConfigError].
+// IsPermanent reports whether err stays until somebody changes the configuration: it is, or wraps, a [*ConfigError]. Of a
+// [*TargetsError] each must be one.
 func IsPermanent(err error) bool {
+	var several *TargetsError
+	if errors.As(err, &several) {
+		return several.All(IsPermanent)
+	}
 	var c *ConfigError
 	return errors.As(err, &c)
 }

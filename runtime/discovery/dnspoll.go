@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"google.golang.org/grpc/resolver"
+
+	"github.com/goresilient/goresilient/runtime/internal/backoff"
 )
 
 // DNSResolver looks names up. [*net.Resolver] is one.
@@ -111,5 +113,5 @@ func (s *dnsSource) Watch() Watcher {
 
 // interval is the time from one lookup to the next.
 func (s *dnsSource) interval() time.Duration {
-	return time.Duration(float64(s.every) * (1 + dnsJitter*(2*s.random()-1)))
+	return backoff.Jitter(s.every, dnsJitter, s.random())
 }

@@ -29,6 +29,8 @@
 //		return consulSource{service: t.Endpoint()}, nil
 //	}))
 //
+// Several targets, a primary and its backups, are one with [NewTargets], which goresilient.WithTargets uses.
+//
 // Each state that these resolvers push carries its endpoints once more as a [Set], with weights, zones and
 // priorities; [SetOf] returns it. A [StateGuard] keeps what a resolver removed too fast. A mistake in a target is a
 // [*ConfigError], which says what to write instead.

@@ -26,7 +26,11 @@ type Endpoint struct {
 	// serverName is what TLS verifies and the :authority header carries, with a port, where the addresses do not say who
 	// the server is: those that DNS returned for a name. "" for each address's own host.
 	serverName string
+	target     string // of several
 }
+
+// Target returns the target that the endpoint is of, as written, where a channel has several ([NewTargets]); "" otherwise.
+func (e Endpoint) Target() string { return e.target }
 
 // ID identifies the endpoint across updates: its addresses, joined by "+".
 func (e Endpoint) ID() string {
@@ -39,7 +43,7 @@ func (e Endpoint) ID() string {
 // Equal reports whether e and o say the same, metadata included.
 func (e Endpoint) Equal(o Endpoint) bool {
 	return e.Weight == o.Weight && e.Zone == o.Zone && e.Priority == o.Priority && e.serverName == o.serverName &&
-		slices.Equal(e.Addresses, o.Addresses) && maps.Equal(e.Metadata, o.Metadata)
+		e.target == o.target && slices.Equal(e.Addresses, o.Addresses) && maps.Equal(e.Metadata, o.Metadata)
 }
 
 // Set is all endpoints of a target at one moment. It is immutable.

@@ -157,7 +157,7 @@ func (r *envResolver) push() {
 
 // follow builds the resolver of d and, if that succeeds, closes the one before.
 func (r *envResolver) follow(d destination) error {
-	conn := &followedConn{ClientConn: r.cc, owner: r}
+	conn := &followedConn{ClientConn: r.cc, mu: &r.mu}
 	if name := authorityOf(d.builder, d.target); name != r.opts.Authority && !credentialsNameServer(r.opts) {
 		conn.serverName = name
 	}

@@ -1,6 +1,8 @@
 package discovery
 
 import (
+	"sync"
+
 	"google.golang.org/grpc/resolver"
 )
 
@@ -8,12 +10,12 @@ import (
 // built waits until it is in use: the build may yet fail. What it says once it is closed is dropped.
 type followedConn struct {
 	resolver.ClientConn
-	owner *envResolver
+	mu *sync.Mutex // of the resolver that follows; held during all calls of ClientConn
 	// serverName is the name of addresses that have none of their own; "" where the channel's authority is right. The
-	// channel fixed its authority when it was made, and the variable may have changed since.
+	// channel fixed its authority when it was made, perhaps for another target.
 	serverName string
 
-	// Guarded by owner.mu.
+	// Guarded by mu.
 	phase followedPhase
 	state *resolver.State // waiting
 	err   error           // waiting
@@ -29,8 +31,8 @@ const (
 
 // UpdateState implements [resolver.ClientConn].
 func (c *followedConn) UpdateState(s resolver.State) error {
-	c.owner.mu.Lock()
-	defer c.owner.mu.Unlock()
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	switch c.phase {
 	case followedBuilding:
 		c.state, c.err = &s, nil
@@ -43,8 +45,8 @@ func (c *followedConn) UpdateState(s resolver.State) error {
 
 // ReportError implements [resolver.ClientConn].
 func (c *followedConn) ReportError(err error) {
-	c.owner.mu.Lock()
-	defer c.owner.mu.Unlock()
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	switch c.phase {
 	case followedBuilding:
 		c.err = err
@@ -60,8 +62,8 @@ func (c *followedConn) NewAddress(addresses []resolver.Address) {
 
 // open lets through what waited, and returns the channel's answer to it.
 func (c *followedConn) open() error {
-	c.owner.mu.Lock()
-	defer c.owner.mu.Unlock()
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	c.phase = followedOpen
 	var answer error
 	if c.state != nil {
@@ -75,8 +77,8 @@ func (c *followedConn) open() error {
 }
 
 func (c *followedConn) close() {
-	c.owner.mu.Lock()
-	defer c.owner.mu.Unlock()
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	c.phase, c.state, c.err = followedClosed, nil, nil
 }
 

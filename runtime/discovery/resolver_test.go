@@ -112,7 +112,7 @@ func TestResolverErrorThenRecovery(t *testing.T) {
 			if at.Sub(begin) != pause {
 				t.Errorf("call %d of Next after %v, want %v", i+1, at.Sub(begin), pause)
 			}
-			pause += backoff(i+1, 0.5)
+			pause += pauseAfter(i+1, 0.5)
 		}
 
 		// A set that is known is kept, and marked once however often the source fails.
@@ -284,7 +284,7 @@ func TestBuildRefusesMalformedTarget(t *testing.T) {
 	}
 }
 
-func TestBackoff(t *testing.T) {
+func TestPauseAfter(t *testing.T) {
 	tests := []struct {
 		failures int
 		random   float64
@@ -298,8 +298,8 @@ func TestBackoff(t *testing.T) {
 		{100_000, 0, 24 * time.Second},
 	}
 	for _, tt := range tests {
-		if got := backoff(tt.failures, tt.random); got != tt.want {
-			t.Errorf("backoff(%d, %v): got %v, want %v", tt.failures, tt.random, got, tt.want)
+		if got := pauseAfter(tt.failures, tt.random); got != tt.want {
+			t.Errorf("pauseAfter(%d, %v): got %v, want %v", tt.failures, tt.random, got, tt.want)
 		}
 	}
 }

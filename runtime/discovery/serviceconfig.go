@@ -37,8 +37,16 @@ type methodName struct {
 	Method  string `json:"method,omitempty"`
 }
 
-// RPC names one RPC for [ServiceConfig.Render].
-type RPC struct{ Service, Method string }
+// RPC is one RPC that a client governs, for [ServiceConfig.Render].
+type RPC struct {
+	Service, Method string
+	// Streaming is whether it is a stream. grpc never retries a unary call that a client governs.
+	Streaming bool
+	// Retry is the policy by which grpc replays a stream, complete; nil for that of the service config.
+	Retry *policy.Retry
+}
+
+func (r RPC) name() methodName { return methodName{r.Service, r.Method} }
 
 // ParseServiceConfig reads a service config; "" is an empty one. The error names every problem.
 func ParseServiceConfig(js string) (*ServiceConfig, error) {
@@ -137,6 +145,9 @@ func loadBalancing(name string, config json.RawMessage) (lb *policy.LoadBalancin
 		return &policy.LoadBalancing{PickFirst: &policy.PickFirst{Shuffle: policy.Set(c.ShuffleAddressList)}}, true, err
 	case "round_robin":
 		return &policy.LoadBalancing{RoundRobin: &policy.RoundRobin{}}, true, nil
+	case "weighted_round_robin":
+		lb, err := weightedRoundRobin(config)
+		return lb, true, err
 	case "least_request_experimental":
 		c := struct {
 			ChoiceCount int `json:"choiceCount"`
@@ -212,6 +223,7 @@ func (mc *methodConfig) parse() error {
 		readField(mc.fields, "waitForReady", func(b bool) error { mc.policy.WaitForReady = &b; return nil }),
 		readField(mc.fields, "maxRequestMessageBytes", func(n int) error { mc.policy.MaxRequestBytes = &n; return nil }),
 		readField(mc.fields, "maxResponseMessageBytes", func(n int) error { mc.policy.MaxResponseBytes = &n; return nil }),
+		readField(mc.fields, "retryPolicy", func(r retryPolicy) error { return r.take(&mc.policy) }),
 	)
 }
 
@@ -261,8 +273,8 @@ func (sc *ServiceConfig) LoadBalancing() *policy.LoadBalancing { return sc.loadB
 // HealthService returns the service to ask for health, nil if the config asks for no health checking.
 func (sc *ServiceConfig) HealthService() *string { return sc.healthService }
 
-// Method returns what the config says of an RPC as policy: deadlines, wait for ready and message sizes. It is nil if the
-// config says nothing of it. The most specific entry counts, as in grpc: of the RPC, of its service, of everything.
+// Method returns what the config says of an RPC as policy: deadlines, wait for ready, message sizes, and retries, which for a
+// stream are grpc's own. It is nil if the config says nothing of it. The most specific entry counts, as in grpc: of the RPC, of its service, of everything.
 func (sc *ServiceConfig) Method(service, method string) *policy.Method {
 	mc := sc.find(service, method)
 	if mc == nil {
@@ -282,12 +294,12 @@ func (sc *ServiceConfig) find(service, method string) *methodConfig {
 	return nil
 }
 
-// taken are the fields of a method config that policy carries out.
+// taken are the fields of a method config that policy carries out, for any RPC.
 var taken = []string{"timeout", "waitForReady", "maxRequestMessageBytes", "maxResponseMessageBytes"}
 
 // Render writes the config that grpc gets: the goresilient policy on top, health checking as given, and for each of rpcs an
 // entry of its own without what policy carries out, so that higher levels of policy may say otherwise. What is left, the
-// retryPolicy, and the entries of other services stay.
+// retryPolicy of streams, and the entries of other services stay.
 func (sc *ServiceConfig) Render(rpcs []RPC, healthService *string) string {
 	out := maps.Clone(sc.rest)
 	out["loadBalancingConfig"] = json.RawMessage(`[{"` + ownPolicy + `":{}}]`)
@@ -304,16 +316,15 @@ func (sc *ServiceConfig) renderMethods(rpcs []RPC) []map[string]any {
 	var entries []map[string]any
 	governed := make(map[methodName]bool)
 	for _, r := range rpcs {
-		name := methodName(r)
-		mc := sc.find(r.Service, r.Method)
-		if mc == nil || governed[name] {
+		name := r.name()
+		if governed[name] {
+			continue
+		}
+		fields := sc.renderMethod(r)
+		if fields == nil {
 			continue
 		}
 		governed[name] = true
-		fields := maps.Clone(mc.fields)
-		for _, f := range taken {
-			delete(fields, f)
-		}
 		entries = append(entries, entry([]methodName{name}, fields))
 	}
 	for _, mc := range sc.methods {
@@ -323,6 +334,28 @@ func (sc *ServiceConfig) renderMethods(rpcs []RPC) []map[string]any {
 		}
 	}
 	return entries
+}
+
+// renderMethod returns what grpc gets of an RPC, nil if there is nothing to say.
+func (sc *ServiceConfig) renderMethod(r RPC) map[string]json.RawMessage {
+	mc := sc.find(r.Service, r.Method)
+	if mc == nil && r.Retry == nil {
+		return nil
+	}
+	fields := make(map[string]json.RawMessage)
+	if mc != nil {
+		fields = maps.Clone(mc.fields)
+	}
+	for _, f := range taken {
+		delete(fields, f)
+	}
+	switch {
+	case !r.Streaming, r.Retry != nil && policy.Value(r.Retry.Disabled):
+		delete(fields, "retryPolicy")
+	case r.Retry != nil:
+		fields["retryPolicy"] = renderRetry(r.Retry)
+	}
+	return fields
 }
 
 func entry(names []methodName, fields map[string]json.RawMessage) map[string]any {

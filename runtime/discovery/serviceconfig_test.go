@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	_ "google.golang.org/grpc/balancer/weightedroundrobin"
+	_ "google.golang.org/grpc/balancer/ringhash"
 
 	"github.com/goresilient/goresilient/runtime/policy"
 )
@@ -27,8 +27,8 @@ func TestServiceConfigLoadBalancing(t *testing.T) {
 		{"least request, as A48 bounds it", `{"loadBalancingConfig":[{"least_request_experimental":{"choiceCount":40}}]}`, &policy.LoadBalancing{LeastRequest: &policy.LeastRequest{Choices: policy.Set(10)}}},
 		{"null", `{"loadBalancingConfig":null,"methodConfig":[{"name":[{}],"timeout":null}]}`, nil},
 		{"a timeout of ages", `{"methodConfig":[{"name":[{}],"timeout":"315576000000s"}]}`, nil},
-		{"somebody else's", `{"loadBalancingConfig":[{"weighted_round_robin":{"blackoutPeriod":"5s"}}]}`, &policy.LoadBalancing{Custom: &policy.Custom{
-			Name: policy.Set("weighted_round_robin"), ConfigJSON: policy.Set(`{"blackoutPeriod":"5s"}`),
+		{"somebody else's", `{"loadBalancingConfig":[{"ring_hash_experimental":{"minRingSize":5}}]}`, &policy.LoadBalancing{Custom: &policy.Custom{
+			Name: policy.Set("ring_hash_experimental"), ConfigJSON: policy.Set(`{"minRingSize":5}`),
 		}}},
 	}
 	for _, tt := range tests {
@@ -96,14 +96,26 @@ func TestServiceConfigRender(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	rpcs := []RPC{{"a.S", "One"}, {"a.S", "Watch"}, {"b.T", "One"}, {"c.U", "One"}}
+	rpcs := []RPC{
+		{Service: "a.S", Method: "One"},
+		{Service: "a.S", Method: "Watch", Streaming: true},
+		{Service: "a.S", Method: "List", Streaming: true, Retry: policy.Complete(&policy.Method{Retry: &policy.Retry{}}).Retry},
+		{Service: "a.S", Method: "Chat", Streaming: true, Retry: policy.Complete(&policy.Method{Retry: &policy.Retry{Disabled: policy.Set(true)}}).Retry},
+		{Service: "b.T", Method: "One"},
+		{Service: "c.U", Method: "One"},
+		{Service: "c.U", Method: "Watch", Streaming: true, Retry: policy.Complete(&policy.Method{Retry: &policy.Retry{}}).Retry},
+	}
+	const ours = `{"maxAttempts":3,"initialBackoff":"0.025s","maxBackoff":"1s","backoffMultiplier":2,"retryableStatusCodes":[14]}`
 	want := `{
 		"loadBalancingConfig":[{"goresilient":{}}],
 		"healthCheckConfig":{"serviceName":"mine"},
 		"methodConfig":[
-			{"name":[{"service":"a.S","method":"One"}],"retryPolicy":` + retry + `},
+			{"name":[{"service":"a.S","method":"One"}]},
 			{"name":[{"service":"a.S","method":"Watch"}],"retryPolicy":` + retry + `},
-			{"name":[{"service":"b.T","method":"One"}],"retryPolicy":` + retry + `},
+			{"name":[{"service":"a.S","method":"List"}],"retryPolicy":` + ours + `},
+			{"name":[{"service":"a.S","method":"Chat"}]},
+			{"name":[{"service":"b.T","method":"One"}]},
+			{"name":[{"service":"c.U","method":"Watch"}],"retryPolicy":` + ours + `},
 			{"name":[{"service":"a.S"}],"timeout":"1s","retryPolicy":` + retry + `}]}`
 	sameJSON(t, sc.Render(rpcs, policy.Set("mine")), want)
 	sameJSON(t, sc.Render(rpcs, nil), strings.Replace(want, `"healthCheckConfig":{"serviceName":"mine"},`, "", 1))
@@ -111,7 +123,24 @@ func TestServiceConfigRender(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	sameJSON(t, empty.Render(rpcs, nil), `{"loadBalancingConfig":[{"goresilient":{}}]}`)
+	sameJSON(t, empty.Render(rpcs[:2], nil), `{"loadBalancingConfig":[{"goresilient":{}}]}`)
+}
+
+func TestServiceConfigWeightedRoundRobin(t *testing.T) {
+	sc, err := ParseServiceConfig(`{"loadBalancingConfig":[{"weighted_round_robin":{
+		"enableOobLoadReport":true,"oobReportingPeriod":"0.5s","blackoutPeriod":"0s","weightExpirationPeriod":"60s",
+		"weightUpdatePeriod":"0.01s","errorUtilizationPenalty":1.5}}]}`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := sc.LoadBalancing().WeightedRoundRobin
+	if got == nil || *got.OutOfBandPeriod != 500*time.Millisecond || *got.Blackout != 0 || *got.WeightExpiration != time.Minute ||
+		*got.UpdatePeriod != 100*time.Millisecond || *got.ErrorPenalty != 1.5 {
+		t.Errorf("policy %+v", got)
+	}
+	if _, err := ParseServiceConfig(`{"loadBalancingConfig":[{"weighted_round_robin":{"blackoutPeriod":"soon"}}]}`); err == nil {
+		t.Error("no error for a period that is no duration")
+	}
 }
 
 func sameJSON(t *testing.T, got, want string) {
@@ -137,7 +166,7 @@ func FuzzParseServiceConfig(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if out := sc.Render([]RPC{{"a", "B"}}, nil); !json.Valid([]byte(out)) {
+		if out := sc.Render([]RPC{{Service: "a", Method: "B"}}, nil); !json.Valid([]byte(out)) {
 			t.Fatalf("rendered %q", out)
 		}
 	})

@@ -20,6 +20,8 @@ type Hooks struct {
 	Apply func(*ServiceConfig) string
 	// Guard returns how far to trust a list that is empty, or much shorter than the one before. Called after Apply.
 	Guard func() GuardConfig
+	// Patience returns how long a target may say nothing before the next of [Targets] is used; nil for their default.
+	Patience func() time.Duration
 	// Resolved is called after each state that the resolver reported, with a [*ServiceConfigError] if its service config is
 	// invalid; nil otherwise.
 	Resolved func(invalid error)
@@ -43,18 +45,26 @@ type Wrapper struct {
 	parsed map[*serviceconfig.ParseResult]*ServiceConfig
 	used   *serviceconfig.ParseResult // the last one that a state referred to
 
-	// guard outlives the resolvers, as the balancer's memory of endpoints does.
+	// guard outlives the resolvers, as the balancer's memory of endpoints does. nil where the builder has one per target.
 	guardMu sync.Mutex
 	guard   *StateGuard
 }
 
 // Wrap returns a wrapper around builder. The config fallback holds while the resolver gives none; it may not be nil.
 func Wrap(builder resolver.Builder, fallback *ServiceConfig, hooks Hooks) *Wrapper {
-	return &Wrapper{
+	w := &Wrapper{
 		builder: builder, hooks: hooks, fallback: fallback,
 		parsed: make(map[*serviceconfig.ParseResult]*ServiceConfig),
-		guard:  NewStateGuard(GuardConfig{}),
 	}
+	if several, ok := builder.(*Targets); ok {
+		several.guard = hooks.Guard
+		if hooks.Patience != nil {
+			several.patience = hooks.Patience
+		}
+	} else {
+		w.guard = NewStateGuard(GuardConfig{})
+	}
+	return w
 }
 
 // Scheme implements [resolver.Builder].
@@ -71,6 +81,9 @@ func (w *Wrapper) Build(target resolver.Target, cc resolver.ClientConn, opts res
 		conn.close()
 		w.hooks.Failed(err)
 		return nil, err
+	}
+	if several, ok := r.(*targetsResolver); ok {
+		conn.several.Store(several)
 	}
 	return &wrappedResolver{Resolver: r, conn: conn}, nil
 }
@@ -128,6 +141,8 @@ type wrappedConn struct {
 
 	// again shows the last state anew when the guard lets go of something. Set under mu.
 	again atomic.Pointer[time.Timer]
+
+	several atomic.Pointer[targetsResolver] // nil for one target
 }
 
 func (c *wrappedConn) close() {
@@ -187,6 +202,9 @@ func (c *wrappedConn) forward(s resolver.State) error {
 // guarded returns s with the endpoints that the guard keeps, and comes back when it would let go of one.
 func (c *wrappedConn) guarded(s resolver.State) resolver.State {
 	w := c.wrapper
+	if w.guard == nil {
+		return s
+	}
 	w.guardMu.Lock()
 	defer w.guardMu.Unlock()
 	w.guard.Configure(w.hooks.Guard())
@@ -216,6 +234,10 @@ func (c *wrappedConn) attached(s resolver.State) resolver.State {
 }
 
 func (c *wrappedConn) pushAgain() {
+	if several := c.several.Load(); several != nil {
+		several.showAgain()
+		return
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.last != nil && c.config != nil {
@@ -232,6 +254,9 @@ func (c *wrappedConn) ReportError(err error) {
 	c.wrapper.hooks.Failed(err)
 	c.ClientConn.ReportError(err)
 }
+
+// note implements noter.
+func (c *wrappedConn) note(err error) { c.wrapper.hooks.Failed(err) }
 
 // NewAddress implements [resolver.ClientConn]; it is grpc's old form of UpdateState.
 func (c *wrappedConn) NewAddress(addresses []resolver.Address) {

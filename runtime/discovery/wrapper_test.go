@@ -58,7 +58,11 @@ type parsedConfig struct {
 	js string
 }
 
-func (c *playedConn) last() resolver.State { return c.states[len(c.states)-1] }
+func (c *playedConn) last() resolver.State {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.states[len(c.states)-1]
+}
 
 type recordedHooks struct {
 	applied  []*ServiceConfig

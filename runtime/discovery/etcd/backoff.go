@@ -8,6 +8,8 @@ import (
 // Pauses between two tries: exponential with jitter, in the form of gRPC's connection backoff
 // (https://github.com/grpc/grpc/blob/master/doc/connection-backoff.md). They begin lower, since most losses are those of a
 // member that restarts while another one serves, and end lower, since a registry that is back should be noticed soon.
+//
+// The formula is written out: this module and the one that the internal packages belong to are upgraded apart.
 const (
 	backoffInitial = 100 * time.Millisecond
 	backoffMax     = 5 * time.Second
