@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/connectivity"
@@ -35,6 +37,13 @@ type Channel struct {
 	closed chan struct{} // closed by Close
 	isDown bool
 
+	hashes atomic.Bool // endpoints are chosen by the key of a call
+	judges atomic.Bool // endpoints are judged by how calls end
+	// records is whether the balancer tells attempts where they went: not with pick_first and custom policies, which pick by
+	// themselves.
+	records atomic.Bool
+	xds     atomic.Bool // the target's control plane chooses the config of each call, with retries of its own
+
 	reports reports
 }
 
@@ -61,6 +70,10 @@ func NewChannel(opts ...Option) (*Channel, error) {
 	if len(s.unary)+len(s.stream)+len(s.attemptUnary)+len(s.attemptStreams) > 0 {
 		s.fail("interceptors belong to a client, which makes calls; give them to the client")
 	}
+	if len(s.observers) > 0 {
+		s.fail("WithObserver belongs to a client, which makes calls; give it to the client")
+	}
+	s.checkChannelPolicies()
 	layers := append(s.optionLayers(), s.environment.layers("", s)...)
 	ch := newChannel(s, layers)
 	if s.overrides != nil {
@@ -82,6 +95,7 @@ func NewChannel(opts ...Option) (*Channel, error) {
 // newChannel makes a channel over checked settings. The layers are its own, whose channel fields no client may change.
 func newChannel(s *Settings, layers []policy.Layer) *Channel {
 	s.checkCredentials()
+	s.checkTargets()
 	ch := &Channel{
 		settings: s,
 		shared:   sharedPolicy{own: channelLayers(layers)},
@@ -94,7 +108,6 @@ func newChannel(s *Settings, layers []policy.Layer) *Channel {
 		s.serviceConfig = ch.config
 	}
 	merged, origins := ch.shared.stack(ch.config).Service()
-	s.checkUnsupported(merged)
 	all, _ := policy.Stack(layers).Service()
 	s.check("", policy.ValidateEffective(all))
 	ch.policy, ch.origins = policy.Complete(merged), origins
@@ -154,12 +167,19 @@ func (ch *Channel) rebase(c *Client, layers []policy.Layer) {
 	ch.wrapper.Push()
 }
 
-// leave forgets a client that was closed. What it brought to the channel stays.
+// leave forgets a client that was closed. What it brought to the channel stays, but for its override.
 func (ch *Channel) leave(c *Client) {
 	ch.mu.Lock()
-	defer ch.mu.Unlock()
+	overridden := ch.shared.overriddenBy(c)
 	delete(ch.clients, c)
 	ch.shared = ch.shared.orphaning(c)
+	if overridden = overridden && !ch.isDown; overridden {
+		ch.recompute()
+	}
+	ch.mu.Unlock()
+	if overridden {
+		ch.wrapper.Push()
+	}
 }
 
 // expel forgets a client whose constructor failed, with all that it brought.
@@ -189,11 +209,24 @@ func (ch *Channel) recompute() {
 			ch.policy.LoadBalancing = policy.Complete(&policy.Service{LoadBalancing: ch.config.LoadBalancing()}).LoadBalancing
 		}
 	}
-	ch.state.Configure(ch.balancerConfig())
+	cfg := ch.balancerConfig()
+	lb := cfg.LoadBalancing
+	hashes, judges := lb.ConsistentHash != nil, cfg.OutlierDetection != nil || lb.Adaptive != nil || lb.PeakEwma != nil
+	ch.hashes.Store(hashes)
+	ch.records.Store(lb.PickFirst == nil && lb.Custom == nil)
+	ch.judges.Store(judges)
+	if hashes || judges {
+		ch.state.Record(true)
+	}
+	ch.state.Configure(cfg)
 }
 
 func (ch *Channel) balancerConfig() balancer.Config {
-	return balancer.Config{LoadBalancing: ch.policy.LoadBalancing, HealthService: ch.healthService()}
+	cfg := balancer.Config{LoadBalancing: ch.policy.LoadBalancing, HealthService: ch.healthService(), Zone: ch.settings.zone}
+	if od := ch.policy.OutlierDetection; od != nil && !policy.Value(od.Disabled) {
+		cfg.OutlierDetection = od
+	}
+	return cfg
 }
 
 func (ch *Channel) healthService() *string {
@@ -210,6 +243,7 @@ func (ch *Channel) hooks() discovery.Hooks {
 		Attach:   ch.state.Attach,
 		Apply:    ch.apply,
 		Guard:    ch.guard,
+		Patience: ch.patience,
 		Resolved: ch.reports.resolved,
 		Failed:   ch.reports.failed,
 	}
@@ -221,6 +255,13 @@ func (ch *Channel) guard() discovery.GuardConfig {
 	defer ch.mu.Unlock()
 	d := ch.policy.Discovery
 	return discovery.GuardConfig{EmptyGrace: *d.EmptyGrace, MaxRemovedRatio: *d.MaxRemovedRatio}
+}
+
+// patience returns how long a target is waited for before the next of several is used.
+func (ch *Channel) patience() time.Duration {
+	ch.mu.Lock()
+	defer ch.mu.Unlock()
+	return *ch.policy.LoadBalancing.Failover.ConnectTimeout
 }
 
 // apply makes sc the service config in force, for the channel and for each client's methods, and returns what grpc gets.
@@ -258,7 +299,7 @@ func (ch *Channel) use() (*grpc.ClientConn, error) {
 	return ch.cc, nil
 }
 
-// Target returns the target, "" if none is known yet.
+// Target returns the target, of several the first; "" if none is known yet.
 func (ch *Channel) Target() string {
 	ch.mu.Lock()
 	defer ch.mu.Unlock()

@@ -161,7 +161,7 @@ func TestOptionErrors(t *testing.T) {
 		{"unregistered scheme", []goresilient.Option{goresilient.WithInsecure(), goresilient.WithTarget("consul:///x")}, []string{`"consul"`}},
 		{"several at once", []goresilient.Option{nil, goresilient.WithPolicy(nil), goresilient.WithContext(noContext), goresilient.WithServiceConfig("{")}, []string{"option 2 is nil", "WithPolicy(nil)", "WithContext(nil)", "WithServiceConfig: ", "no credentials"}},
 		{"policy out of range", []goresilient.Option{target, goresilient.WithInsecure(), goresilient.WithPolicy(&policy.Service{Dial: &policy.Dial{MinReady: policy.Set(0)}})}, []string{"WithPolicy.dial.min_ready: 0 is out of range"}},
-		{"not carried out", []goresilient.Option{target, goresilient.WithInsecure(), goresilient.WithPolicy(&policy.Service{CircuitBreaker: &policy.CircuitBreaker{}})}, []string{"the circuit breaker is not carried out"}},
+		{"limit that is missing", []goresilient.Option{target, goresilient.WithInsecure(), goresilient.WithPolicy(&policy.Service{RateLimit: &policy.RateLimit{}})}, []string{"rate_limit.calls_per_second: is missing; write how many calls a second may pass"}},
 		{"unsafe retry", []goresilient.Option{target, goresilient.WithInsecure(), unaryCallPolicy(&policy.Method{Retry: &policy.Retry{}})}, []string{"UnaryCall.retry: the RPC is not safe to repeat"}},
 		{"another service's options", []goresilient.Option{target, goresilient.WithInsecure(), optionsOf{&other}}, []string{"the options of service other.Service were given to a client of grpc.testing.TestService"}},
 		{"min_ready above 1 with pick_first", []goresilient.Option{target, goresilient.WithInsecure(), goresilient.WithPolicy(&policy.Service{

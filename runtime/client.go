@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"sync"
@@ -36,8 +37,13 @@ type Client struct {
 	callUnary, attemptUnary   grpc.UnaryClientInterceptor  // nil if none
 	callStream, attemptStream grpc.StreamClientInterceptor // nil if none
 
-	// mu guards layers and the recompilation of each method's plan from them.
+	observer   Observer        // nil if none
+	background context.Context // of events that no call has caused
+	random     func() uint64
+
+	// mu guards layers, the guards, and the recompilation of each method's plan from them.
 	mu              sync.Mutex
+	guards          guardSet
 	layers          policy.Stack
 	override        []policy.Layer // of overrides
 	overrideVersion string
@@ -51,13 +57,14 @@ type Client struct {
 func NewClient(service *ServiceDesc, opts ...Option) (*Client, error) {
 	s := newSettings(service, opts)
 	s.checkCombinations()
-	c := &Client{desc: service, methods: make(map[string]*method, len(service.Methods)), closed: make(chan struct{})}
+	c := &Client{desc: service, methods: make(map[string]*method, len(service.Methods)), closed: make(chan struct{}), random: rand.Uint64}
+	c.observer, c.background = joinObservers(s.observers), context.WithoutCancel(s.ctx)
+	c.callUnary, c.attemptUnary = chainUnary(s.unary), chainUnary(s.attemptUnary)
+	c.callStream, c.attemptStream = chainStream(s.stream), chainStream(s.attemptStreams)
 	c.layers = slices.Concat(service.Layers, s.optionLayers(), s.environment.layers(service.Name, s))
 	c.checkLayers(s)
 	c.startOverride(s)
 	c.compileMethods(s)
-	c.callUnary, c.attemptUnary = chainUnary(s.unary), chainUnary(s.attemptUnary)
-	c.callStream, c.attemptStream = chainStream(s.stream), chainStream(s.attemptStreams)
 	if err := c.connect(s); err != nil {
 		return nil, err
 	}
@@ -105,13 +112,15 @@ func (c *Client) connect(s *Settings) error {
 		return fmt.Errorf("goresilient: %s: %w", c.desc.Name, err)
 	}
 	c.conn, c.grpc = c.channel.cc, c.channel.cc
+	if c.repeats() {
+		c.channel.state.Record(true)
+	}
 	return nil
 }
 
 // checkLayers reports what is wrong with the policy once all levels are together.
 func (c *Client) checkLayers(s *Settings) {
 	merged, _ := c.layers.Service()
-	s.checkUnsupported(merged)
 	s.check("", policy.ValidateEffective(merged))
 	for _, l := range c.layers {
 		for _, name := range slices.Sorted(maps.Keys(l.Methods)) {
@@ -146,9 +155,6 @@ func (c *Client) startOverride(s *Settings) {
 	c.atStart, c.dial = merged, policy.Complete(merged).Dial
 }
 
-// checkUnsupported reports what this version does not carry out.
-func (s *Settings) checkUnsupported(p *policy.Service) { s.check("", policy.Unsupported(p)) }
-
 // compileMethods makes each RPC's first plan.
 func (c *Client) compileMethods(s *Settings) {
 	for _, d := range c.desc.Methods {
@@ -159,12 +165,14 @@ func (c *Client) compileMethods(s *Settings) {
 	}
 	c.unaryDefault = &method{client: c}
 	c.streamDefault = &method{client: c, rpc: policy.RPC{ClientStreaming: true, ServerStreaming: true}}
-	c.compile(c.withOverride())
+	if len(s.errs) == 0 { // or else there is no client: guards are made from policies that were checked
+		c.compile(c.withOverride())
+	}
 }
 
 // checkMethod reports what is wrong with the merged policy of an RPC.
 func checkMethod(m *policy.Method) policy.Problems {
-	ps := slices.Concat(policy.Unsupported(m), policy.ValidateEffectiveMethod(m))
+	ps := policy.ValidateEffectiveMethod(m)
 	if name := policy.Value(m.Compressor); name != "" && name != encoding.Identity && encoding.GetCompressor(name) == nil {
 		ps = append(ps, policy.Problem{Path: "compressor", Text: fmt.Sprintf("%q is not registered with grpc; import the package that registers it, such as google.golang.org/grpc/encoding/gzip for \"gzip\"", name)})
 	}
@@ -173,12 +181,54 @@ func checkMethod(m *policy.Method) policy.Problems {
 
 // compile makes each RPC's plan.
 func (c *Client) compile(layers policy.Stack) {
+	merged, _ := layers.Service()
+	service := c.guards.followService(c, policy.Complete(merged))
 	for _, m := range c.methods {
-		m.compile(layers)
+		m.compile(layers, service)
 	}
-	c.unaryDefault.compile(layers)
-	c.streamDefault.compile(layers)
+	c.unaryDefault.compile(layers, service)
+	c.streamDefault.compile(layers, service)
+	if c.channel != nil && c.repeats() {
+		c.channel.state.Record(true)
+	}
 }
+
+// repeats tells whether any RPC may have several attempts.
+func (c *Client) repeats() bool {
+	for _, m := range c.methods {
+		if p := m.plan.Load(); p.repeats || p.retry != nil {
+			return true
+		}
+	}
+	unary, stream := c.unaryDefault.plan.Load(), c.streamDefault.plan.Load()
+	return unary.repeats || stream.retry != nil
+}
+
+// judgesStreams tells whether the balancer wants to know how streams end.
+func (c *Client) judgesStreams() bool { return c.channel != nil && c.channel.judges.Load() }
+
+// gone is closed once the channel is; nil if there is none.
+func (c *Client) gone() <-chan struct{} {
+	if c.channel == nil {
+		return nil
+	}
+	return c.channel.closed
+}
+
+func (c *Client) isGone() bool {
+	select {
+	case <-c.gone():
+		return true
+	default:
+		return false
+	}
+}
+
+// records tells whether the balancer tells attempts where they went: where it picks by itself.
+func (c *Client) records() bool { return c.channel != nil && c.channel.records.Load() }
+
+// hashes tells whether endpoints are chosen by the key of a call.
+func (c *Client) hashes() bool { return c.channel != nil && c.channel.hashes.Load() }
 
 // setServiceConfig makes the resolver's service config part of each RPC's policy. The channel calls it, under its lock.
 func (c *Client) setServiceConfig(sc *discovery.ServiceConfig) {
@@ -197,6 +247,10 @@ func (c *Client) stack() policy.Stack {
 	given := policy.Layer{Level: policy.LevelServiceConfig, Methods: make(map[string]*policy.Method)}
 	for _, d := range c.desc.Methods {
 		if m := c.serviceConfig.Method(c.desc.Name, d.Name); m != nil {
+			if d.rpc().Streaming() && m.Retry != nil { // it stays with grpc, which alone can replay a stream
+				m = policy.Clone(m)
+				m.Retry = nil
+			}
 			given.Methods[d.Name] = m
 		}
 	}
@@ -209,7 +263,10 @@ func (c *Client) stack() policy.Stack {
 func (c *Client) rpcs() []discovery.RPC {
 	out := make([]discovery.RPC, len(c.desc.Methods))
 	for i, d := range c.desc.Methods {
-		out[i] = discovery.RPC{Service: c.desc.Name, Method: d.Name}
+		out[i] = discovery.RPC{Service: c.desc.Name, Method: d.Name, Streaming: d.rpc().Streaming()}
+		if out[i].Streaming {
+			out[i].Retry = c.methods["/"+c.desc.Name+"/"+d.Name].plan.Load().effective.Retry
+		}
 	}
 	return out
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"math"
 	"net"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc"
@@ -72,23 +73,50 @@ func (ch *Channel) waitReady(ctx context.Context, closed <-chan struct{}, dial *
 	}
 }
 
-// askForHost asks the system's resolver for the host of a DNS target, which grpc's resolver has found nothing for: it keeps the
-// reason to itself. It returns nil for other targets.
+// askForHost asks the system's resolver for the hosts of DNS targets, which grpc's resolver has found nothing for: it keeps the
+// reason to itself. It returns nil if there are none.
 func (ch *Channel) askForHost(ctx context.Context) <-chan error {
-	t, _, err := discovery.ParseTarget(ch.settings.viaProxy(ch.Target()), ch.lookup())
-	if err != nil || t.URL.Scheme != "dns" || t.URL.Host != "" {
+	ch.mu.Lock()
+	given := ch.targets()
+	ch.mu.Unlock()
+	hosts := make([]string, len(given))
+	for i, target := range ch.settings.viaProxy(given) {
+		t, _, err := discovery.ParseTarget(target, ch.lookup())
+		if err != nil || t.URL.Scheme != "dns" || t.URL.Host != "" {
+			continue
+		}
+		hosts[i] = t.Endpoint()
+		if h, _, err := net.SplitHostPort(hosts[i]); err == nil {
+			hosts[i] = h
+		}
+	}
+	if strings.Join(hosts, "") == "" {
 		return nil
 	}
-	host := t.Endpoint()
-	if h, _, err := net.SplitHostPort(host); err == nil {
-		host = h
-	}
 	answer := make(chan error, 1)
-	go func() {
-		_, err := ch.settings.resolveHost(ctx, host)
-		answer <- err
-	}()
+	go func() { answer <- ch.resolveHosts(ctx, given, hosts) }()
 	return answer
+}
+
+// resolveHosts returns why the hosts of the given targets have no address; "" is none that is asked for.
+func (ch *Channel) resolveHosts(ctx context.Context, given, hosts []string) error {
+	several := &discovery.TargetsError{Others: len(given)}
+	for i, host := range hosts {
+		if host == "" {
+			continue
+		}
+		if _, err := ch.settings.resolveHost(ctx, host); err != nil {
+			several.Errors = append(several.Errors, &discovery.TargetError{Target: given[i], Err: err})
+			several.Others--
+		}
+	}
+	switch {
+	case len(several.Errors) == 0:
+		return nil
+	case len(given) == 1:
+		return several.Errors[0].Err
+	}
+	return several
 }
 
 // ready tells whether enough endpoints are. The channel's own state counts as well: what was published last decides where
@@ -102,11 +130,12 @@ func (ch *Channel) failedForGood(status balancer.Status, found resolutions, refu
 	if !found.seen && isPermanent(found.err, refusedIsPermanent) {
 		return true
 	}
-	if status.Total == 0 || status.Failed < status.Total {
+	// Until the state says so there may be another priority to come.
+	if status.Total == 0 || status.Failed < status.Total || status.State != connectivity.TransientFailure {
 		return false
 	}
 	for _, ep := range ch.state.Endpoints() {
-		if !isPermanent(ep.LastError, refusedIsPermanent) {
+		if ep.Selected && !isPermanent(ep.LastError, refusedIsPermanent) {
 			return false
 		}
 	}

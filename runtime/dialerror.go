@@ -22,7 +22,7 @@ import (
 // endpoint (an x509 error, a *net.OpError, syscall.ECONNREFUSED), what discovery reported, and why the wait ended
 // (context.DeadlineExceeded, context.Canceled, [ErrClosed], [ErrPermanent]).
 type DialError struct {
-	// Target is the target.
+	// Target is the target, of several the first.
 	Target string
 	// Ready is how many endpoints were READY, Wanted how many there should have been.
 	Ready, Wanted int
@@ -38,6 +38,8 @@ type DialError struct {
 type EndpointError struct {
 	// Endpoint is the address, or the addresses joined by "+".
 	Endpoint string
+	// Target is the target that it is of, with [WithTargets]; "" otherwise.
+	Target string
 	// State is the state of its connection.
 	State connectivity.State
 	// Attempts is how often a connection was tried.
@@ -85,7 +87,11 @@ func (e *DialError) Error() string {
 		if ep.Attempts == 1 {
 			attempts = "attempt"
 		}
-		fmt.Fprintf(&b, "\n  %s: %v after %d %s", ep.Endpoint, ep.State, ep.Attempts, attempts)
+		of := ""
+		if ep.Target != "" {
+			of = " of " + ep.Target
+		}
+		fmt.Fprintf(&b, "\n  %s%s: %v after %d %s", ep.Endpoint, of, ep.State, ep.Attempts, attempts)
 		if ep.Err != nil {
 			fmt.Fprintf(&b, ": %s%s", short(ep.Err), remedy(ep.Err))
 		}
@@ -108,20 +114,24 @@ func (e *DialError) Unwrap() []error {
 }
 
 func endpointErrors(list []balancer.EndpointStatus) []EndpointError {
-	out := make([]EndpointError, len(list))
-	for i, s := range list {
+	var out []EndpointError
+	for _, s := range list {
+		if !s.Selected { // nobody tried
+			continue
+		}
 		err := s.LastError
 		var at *balancer.EndpointError
 		if errors.As(err, &at) && at.Address == s.Endpoint.ID() {
 			err = at.Err // the address is said already
 		}
-		out[i] = EndpointError{Endpoint: s.Endpoint.ID(), State: s.State, Attempts: s.Attempts, Err: err}
+		e := EndpointError{Endpoint: s.Endpoint.ID(), Target: s.Endpoint.Target(), State: s.State, Attempts: s.Attempts, Err: err}
 		switch {
 		case err == nil && s.State == connectivity.Connecting:
-			out[i].Err = ErrNoAnswer
+			e.Err = ErrNoAnswer
 		case errors.Is(err, net.ErrClosed): // grpc closes a connection whose server does not speak in time
-			out[i].Err = fmt.Errorf("%w: %w", ErrNoAnswer, err)
+			e.Err = fmt.Errorf("%w: %w", ErrNoAnswer, err)
 		}
+		out = append(out, e)
 	}
 	return out
 }
@@ -129,9 +139,12 @@ func endpointErrors(list []balancer.EndpointStatus) []EndpointError {
 // isPermanent tells whether another attempt at the same endpoint must fail in the same way.
 func isPermanent(err error, refusedIsPermanent bool) bool {
 	var dns *net.DNSError
+	var several *discovery.TargetsError
 	switch {
 	case err == nil:
 		return false
+	case errors.As(err, &several):
+		return several.All(func(err error) bool { return isPermanent(err, refusedIsPermanent) })
 	case discovery.IsPermanent(err), isCertificate(err), isRemoteAlert(err), isNotTLS(err), isNotHTTP2(err):
 		return true
 	case errors.As(err, &dns):

@@ -14,7 +14,7 @@ type FileDocuments struct {
 	watcher *filewatch.Watcher
 }
 
-// NewFileDocuments follows the file at path. Nothing is read before the first Next.
+// NewFileDocuments follows the file at path. Nothing is read before the first Next. The caller closes it.
 func NewFileDocuments(path string) *FileDocuments {
 	return &FileDocuments{path: path, watcher: filewatch.New(path, filewatch.Options{})}
 }
@@ -36,7 +36,7 @@ func (f *FileDocuments) Next(ctx context.Context) (source string, document []byt
 	return f.path, state.Data, nil
 }
 
-// Close ends the watch.
+// Close ends the watch, and an [Overrides.Follow] of it. It may be called more than once.
 func (f *FileDocuments) Close() { f.watcher.Close() }
 
 // A ValueWatcher follows one key of a registry: [discovery.ValueWatcher], or that of the etcd module.

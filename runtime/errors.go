@@ -10,8 +10,8 @@ import (
 )
 
 // ErrClosed is why a client that was closed refuses a call, and why a wait for a client or a channel ends that is closed. The
-// gRPC code is CANCELLED. A call on an open client whose channel is closed, and a call that Close breaks off, end with grpc's
-// own CANCELLED.
+// gRPC code is CANCELLED. So ends, too, a call that Close finds between two attempts. A call on an open client whose
+// channel is closed, and one that Close finds in an attempt, end with grpc's own CANCELLED.
 var ErrClosed error = closedError{}
 
 type closedError struct{}

@@ -77,6 +77,6 @@ func ExampleClient_Snapshot() {
 	fmt.Println(getItem.Name, getItem.Timeout, "from", getItem.Origins["timeout.total"])
 	fmt.Println(*getItem.Policy.MaxRequestBytes, "from", getItem.Origins["max_request_bytes"])
 	// Output:
-	// GetItem 400ms from method, acme/inventory/v1/inventory.proto:30
+	// GetItem 400ms from method, acme/inventory/v1/inventory.proto:32
 	// 1048576 from Go option, WithPolicy
 }

@@ -1,7 +1,6 @@
 package goresilient
 
 import (
-	"context"
 	"sync/atomic"
 	"time"
 
@@ -11,6 +10,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/goresilient/goresilient/runtime/internal/deadline"
+	"github.com/goresilient/goresilient/runtime/internal/schedule"
 	"github.com/goresilient/goresilient/runtime/policy"
 )
 
@@ -21,14 +21,32 @@ type method struct {
 	fullName string // "/acme.inventory.v1.InventoryService/GetItem"
 	rpc      policy.RPC
 	fallback any // nil, or the function of UnaryOptions
+	guards   guardSet
 	plan     atomic.Pointer[plan]
 }
 
-// plan is the policy of an RPC, compiled. It is immutable.
+// plan is the policy of an RPC, compiled. It is immutable, but for the state of its guards.
 type plan struct {
+	// bare is whether a call without options of its caller's is grpc's alone.
+	bare bool
+	// repeats is whether a call may have several attempts.
+	repeats bool
 	// total is the deadline of the call, 0 for none; struck is the error if that is what ends a call.
 	total  time.Duration
 	struck *DeadlineError
+	// perAttempt is the deadline of an attempt, 0 for none; struckAttempt is the error if that is what ends one.
+	perAttempt    time.Duration
+	struckAttempt *DeadlineError
+	// idle is the longest time between two messages of a stream, 0 for none; struckIdle is the error if it passes.
+	idle       time.Duration
+	struckIdle *DeadlineError
+	// schedule divides the time of the call over its attempts.
+	schedule schedule.Plan
+	retry    *retryPlan // nil if off
+	hedge    *hedgePlan // nil if off
+	guards   guards
+	// invoker is what the innermost attempt interceptor calls.
+	invoker grpc.UnaryInvoker
 	// options go before those of the caller, which win. Its capacity is its length: it is shared by all calls.
 	options []grpc.CallOption
 
@@ -37,22 +55,57 @@ type plan struct {
 	withheld  []policy.Withheld
 }
 
-// compile makes the plan from the layers of the client.
-func (m *method) compile(layers policy.Stack) {
+// compile makes the plan from the layers of the client and the guards of its service.
+func (m *method) compile(layers policy.Stack, service serviceGuards) {
 	effective, origins, withheld := layers.Method(m.name, m.rpc)
-	p := &plan{effective: policy.Complete(effective), origins: origins, withheld: withheld}
-	field := "timeout.total"
-	if m.rpc.Streaming() {
-		field = "stream_timeout.total"
-		if t := effective.StreamTimeout; t != nil {
-			p.total = policy.Value(t.Total)
-		}
-	} else if t := effective.Timeout; t != nil {
-		p.total = policy.Value(t.Total)
+	if m.client.channel != nil && m.client.channel.xds.Load() && effective.Retry != nil && !m.rpc.Streaming() {
+		// Three attempts of ours over three of grpc's would be nine.
+		effective.Retry = nil
+		withheld = append(withheld, policy.Withheld{Feature: "retry", Reason: "an xds target's control plane configures retries"})
 	}
-	p.struck = &DeadlineError{Method: m.fullName, Timeout: p.total, Field: field}
+	complete := policy.Complete(effective)
+	p := &plan{effective: complete, origins: origins, withheld: withheld}
+	if m.rpc.Streaming() {
+		p.compileStreamTimeout(m, complete.StreamTimeout)
+	} else {
+		p.compileTimeout(m, complete.Timeout)
+	}
+	p.retry = newRetryPlan(complete.Retry)
+	p.hedge = newHedgePlan(complete.Hedging, p.retry)
+	p.schedule.PerAttempt = p.perAttempt
+	if p.retry != nil {
+		p.schedule.MaxAttempts, p.schedule.Backoff = p.retry.maxAttempts, p.retry.backoff
+	}
+	p.repeats = !m.rpc.Streaming() && (p.retry != nil || p.hedge != nil)
+	p.guards = m.guards.followMethod(m, complete, service)
 	p.options = callOptions(effective, m.name != "")
+	p.invoker = m.client.invoke
+	if p.guards.limited {
+		p.invoker = p.permitted
+	}
+	p.bare = p.total == 0 && p.perAttempt == 0 && !p.repeats && p.guards.none() && !p.guards.limited &&
+		m.client.attemptUnary == nil && m.client.observer == nil
 	m.plan.Store(p)
+}
+
+func (p *plan) compileTimeout(m *method, t *policy.Timeout) {
+	p.struck = &DeadlineError{Method: m.fullName, Field: "timeout.total"}
+	if t == nil {
+		return
+	}
+	p.total, p.perAttempt = policy.Value(t.Total), policy.Value(t.PerAttempt)
+	p.struck.Timeout = p.total
+	p.struckAttempt = &DeadlineError{Method: m.fullName, Timeout: p.perAttempt, Field: perAttemptField}
+}
+
+func (p *plan) compileStreamTimeout(m *method, t *policy.StreamTimeout) {
+	p.struck = &DeadlineError{Method: m.fullName, Field: "stream_timeout.total"}
+	if t == nil {
+		return
+	}
+	p.total, p.idle = policy.Value(t.Total), policy.Value(t.Idle)
+	p.struck.Timeout = p.total
+	p.struckIdle = &DeadlineError{Method: m.fullName, Timeout: p.idle, Field: "stream_timeout.idle"}
 }
 
 // callOptions turns policy into options of grpc. A generated RPC's name is static, which grpc's metrics want to know.
@@ -86,30 +139,6 @@ func (p *plan) with(callers []grpc.CallOption) []grpc.CallOption {
 	}
 	all := make([]grpc.CallOption, 0, len(p.options)+len(callers))
 	return append(append(all, p.options...), callers...)
-}
-
-// limit puts a call under its deadline: that of the caller's CallTimeout, or the policy's. It returns nil, and the call runs
-// under ctx, if there is none or if the context's is earlier. The error is the call's if the deadline strikes.
-func (p *plan) limit(ctx context.Context, fullName string, callers []grpc.CallOption) (*deadline.Context, *DeadlineError) {
-	total, struck := p.total, p.struck
-	for _, o := range callers {
-		if t, ok := o.(callTimeout); ok {
-			total, struck = t.timeout, nil
-		}
-	}
-	if total <= 0 {
-		return nil, nil
-	}
-	if d, ok := ctx.Deadline(); ok && time.Until(d) <= total {
-		return nil, nil
-	}
-	switch {
-	case struck == nil:
-		struck = &DeadlineError{Method: fullName, Timeout: total, Field: "CallTimeout"}
-	case struck.Method != fullName: // an RPC of another service
-		struck = &DeadlineError{Method: fullName, Timeout: total, Field: struck.Field}
-	}
-	return deadline.New(ctx, total, struck), struck
 }
 
 // deadlineSlack is how much earlier than the client a server may see the deadline that both have.

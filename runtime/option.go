@@ -16,13 +16,15 @@ import (
 )
 
 // WithTarget sets where the service is, as a gRPC target: "static:///10.0.0.1:443,10.0.0.2:443", "env:///INVENTORY_TARGET",
-// "dns:///inventory:443", or a scheme of your own. It beats the target in the schema; the environment beats it.
+// "dns:///inventory:443", or a scheme of your own. It beats the target in the schema; the environment beats it. For several
+// in order of preference there is [WithTargets].
 func WithTarget(target string) Option {
 	return channelPolicy("WithTarget", &policy.Service{Target: &target})
 }
 
 // WithPolicy lays p over what the schema and the resolver say of the service, field by field. Several add up. Given to
-// [NewChannel] it may set what a channel has: target, load balancing, health check, connection, dial.
+// [NewChannel] it may set what a channel has: target, load balancing, outlier detection, health check, discovery, connection,
+// dial.
 func WithPolicy(p *policy.Service) Option {
 	return optionFunc(func(s *Settings) {
 		if p == nil {
@@ -89,8 +91,20 @@ func WithResolvers(builders ...resolver.Builder) Option {
 	return channelOption("WithResolvers", func(s *Settings) { s.resolvers = appendChecked(s, "WithResolvers", s.resolvers, builders) })
 }
 
+// WithZone says in which zone this process runs, e.g., "eu-west-1a", as discovery names the zones of endpoints.
+// load_balancing.zone_aware needs it. Default: none.
+func WithZone(zone string) Option {
+	return channelOption("WithZone", func(s *Settings) {
+		if zone == "" {
+			s.fail("WithZone: the zone is empty; name the zone of this process, or remove the option")
+			return
+		}
+		s.zone = zone
+	})
+}
+
 // WithServiceConfig sets the gRPC service config, in JSON, that holds as long as the resolver gives none. Its balancing
-// policy, health check and deadlines become policy, below the Go options.
+// policy, health check, deadlines, wait for ready, message sizes and retries become policy, below the Go options.
 func WithServiceConfig(js string) Option {
 	return channelOption("WithServiceConfig", func(s *Settings) {
 		sc, err := discovery.ParseServiceConfig(js)
@@ -134,8 +148,8 @@ func WithUserAgent(agent string) Option {
 	return connection("WithUserAgent", &policy.Connection{UserAgent: &agent})
 }
 
-// WithAuthority sets the :authority header, which is also the name that TLS verifies. Default: the endpoint's own host for
-// static and env targets, the target's for others.
+// WithAuthority sets the :authority header, which is also the name that TLS verifies. Default: the endpoint's own host where a
+// target gives a list of endpoints (static, env, file, memory, etcd), the name in the target for others.
 func WithAuthority(authority string) Option {
 	return connection("WithAuthority", &policy.Connection{Authority: &authority})
 }
@@ -164,7 +178,9 @@ func WithStreamInterceptor(interceptors ...grpc.StreamClientInterceptor) Option 
 }
 
 // WithAttemptInterceptor adds interceptors that run for each attempt of a unary call, within what policy does. The first is
-// the outermost. Several add up.
+// the outermost. Several add up. All attempts of a call share its request, and with hedging they run at the same time, on
+// goroutines of their own: an interceptor that wants another request passes on a changed copy. The options and the reply are
+// the attempt's own.
 func WithAttemptInterceptor(interceptors ...grpc.UnaryClientInterceptor) Option {
 	return optionFunc(func(s *Settings) {
 		s.attemptUnary = appendChecked(s, "WithAttemptInterceptor", s.attemptUnary, interceptors)

@@ -31,9 +31,9 @@ func (c *Client) checkOverride(doc *policy.Document) policy.Problems {
 	stack := c.with(layers)
 	c.mu.Unlock()
 	merged, _ := stack.Service()
-	wrong := append(policy.Unsupported(merged), policy.ValidateEffective(merged)...)
+	wrong := policy.ValidateEffective(merged)
 	var unusable policy.Problems
-	if errors.As(balancer.ValidateConfig(balancer.Config{LoadBalancing: policy.Complete(merged).LoadBalancing}), &unusable) {
+	if errors.As(balancer.ValidateConfig(c.balancerConfig(merged)), &unusable) {
 		wrong = append(wrong, unusable...)
 	}
 	for _, d := range c.desc.Methods {
@@ -45,7 +45,17 @@ func (c *Client) checkOverride(doc *policy.Document) policy.Problems {
 	return ps
 }
 
-// follow puts doc, which was checked, or nothing, in force. It reports what is fixed at start and therefore stays.
+// balancerConfig returns how the client's channel would balance by the service policy p.
+func (c *Client) balancerConfig(p *policy.Service) balancer.Config {
+	cfg := balancer.Config{LoadBalancing: policy.Complete(p).LoadBalancing}
+	if c.channel != nil {
+		cfg.Zone = c.channel.settings.zone
+	}
+	return cfg
+}
+
+// follow puts doc, which was checked, or nothing, in force. It reports what is fixed when a client is made and therefore stays;
+// [Client.unheeded] has the rest.
 func (c *Client) follow(doc *policy.Document, version string) policy.Problems {
 	var layers []policy.Layer
 	if doc != nil {
@@ -59,25 +69,20 @@ func (c *Client) follow(doc *policy.Document, version string) policy.Problems {
 	if c.channel != nil {
 		c.channel.rebase(c, c.withOverride())
 	}
-	return fixed(c.atStart, after, origins)
+	return c.fixed(after, origins)
 }
 
-// fixed reports the fields in which after differs from what a client was made with and that are fixed then.
-func fixed(atStart, after *policy.Service, origins policy.Origins) policy.Problems {
-	had := make(map[string]any)
-	for path, v := range policy.Fields(atStart) {
-		had[path] = v
-	}
+// fixed reports the fields in which after differs from what the client was made with and that are fixed then.
+func (c *Client) fixed(after *policy.Service, origins policy.Origins) policy.Problems {
+	had := values(c.atStart)
 	var notes policy.Problems
 	for path, v := range policy.Fields(after) {
 		_, start := policy.ScopeOf(path)
 		old, written := had[path]
-		if !start || v == nil || written && policy.FormatValue(old) == policy.FormatValue(v) {
+		if !start || v == nil || written && policy.FormatValue(old) == policy.FormatValue(v) || c.channel == nil && isChannels(path) {
 			continue
 		}
-		o := origins[path]
-		notes = append(notes, policy.Problem{Source: o.Source, Line: o.Line, Path: path,
-			Text: fmt.Sprintf("%s is fixed when a client is made; it waits for the next start", policy.FormatValue(v))})
+		notes = append(notes, waits(path, v, origins[path]))
 	}
 	return notes
 }

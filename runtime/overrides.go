@@ -41,7 +41,9 @@ type OverridesStatus struct {
 	// Problems is what is wrong with the last document, if it was refused; the one before it stays in force.
 	Problems policy.Problems
 	// Notes is what was not taken over from the document in force: a service that no client calls, a field that is fixed when
-	// a client is made and waits for the next start, everything for a client that was made later and cannot take it.
+	// a client is made and waits for the next start, a field of the channel for a client with [WithConn], everything for a
+	// client that was made later and cannot take it. Where documents for two clients of one channel disagree about it, the
+	// client that was made last wins, and the document that came last has the note.
 	Notes policy.Problems
 }
 
@@ -52,7 +54,8 @@ type overridesOption func(*Overrides)
 
 func (o overridesOption) applyTo(ov *Overrides) { o(ov) }
 
-// OnOverrides has f called after each document, in order, whether it was taken or refused. It must not call the Overrides
+// OnOverrides has f called after each document, in order, whether it was taken or refused, and when a client that is made
+// later adds to the notes. It must not call the Overrides
 // and should return soon.
 func OnOverrides(f func(OverridesStatus)) OverridesOption {
 	return overridesOption(func(o *Overrides) { o.onChange = f })
@@ -89,7 +92,7 @@ func (o *Overrides) Set(source string, document []byte) error {
 	if !errors.As(err, &problems) {
 		problems = doc.CheckOverride()
 		for _, c := range o.ordered() {
-			problems = append(problems, c.checkOverride(doc)...)
+			problems = withNew(problems, c.checkOverride(doc))
 		}
 	}
 	if len(problems) > 0 {
@@ -124,17 +127,30 @@ func (s OverridesStatus) clone() OverridesStatus {
 // put makes a checked document, or none, the one in force; o.mu is held.
 func (o *Overrides) put(doc *policy.Document, status OverridesStatus) {
 	o.doc, o.status = doc, status
-	for _, c := range o.ordered() {
-		for _, note := range c.follow(doc, status.Version) {
-			if !slices.Contains(o.status.Notes, note) { // clients of one service have the same
-				o.status.Notes = append(o.status.Notes, note)
-			}
-		}
+	clients := o.ordered()
+	for _, c := range clients {
+		o.note(c.follow(doc, status.Version))
+	}
+	for _, c := range clients { // when all have followed
+		o.note(c.unheeded())
 	}
 	if doc != nil {
 		o.status.Notes = append(o.status.Notes, o.unused(doc)...)
 	}
 	o.tell()
+}
+
+// note adds notes to the status.
+func (o *Overrides) note(notes policy.Problems) { o.status.Notes = withNew(o.status.Notes, notes) }
+
+// withNew appends to list what it has not yet: clients of one service report the same.
+func withNew(list, more policy.Problems) policy.Problems {
+	for _, p := range more {
+		if !slices.Contains(list, p) {
+			list = append(list, p)
+		}
+	}
+	return list
 }
 
 // unused reports the services of doc that no client calls.
@@ -171,17 +187,21 @@ func (o *Overrides) attach(c *Client, version string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.clients[c] = struct{}{}
-	if version == o.status.Version {
-		return
-	}
-	if o.doc != nil {
-		if ps := c.checkOverride(o.doc); len(ps) > 0 {
-			o.status.Notes = append(o.status.Notes, ps...)
-			o.tell()
-			return
+	known := len(o.status.Notes)
+	if version != o.status.Version {
+		if o.doc != nil {
+			if ps := c.checkOverride(o.doc); len(ps) > 0 {
+				o.note(ps)
+				o.tell()
+				return
+			}
 		}
+		o.note(c.follow(o.doc, o.status.Version))
 	}
-	o.status.Notes = append(o.status.Notes, c.follow(o.doc, o.status.Version)...)
+	o.note(c.unheeded())
+	if len(o.status.Notes) > known {
+		o.tell()
+	}
 }
 
 func (o *Overrides) detach(c *Client) {
@@ -208,8 +228,8 @@ type DocumentSource interface {
 }
 
 // Follow puts each document of src in force until ctx ends or src is closed, and returns the context's error or
-// [discovery.ErrClosed]. A document that is refused, and
-// an error of src, are told to the function of [OnOverrides], and what was in force stays. src should pace its errors.
+// [discovery.ErrClosed]: run it in a goroutine of its own. A document that is refused, and an error of src, are told to the
+// function of [OnOverrides], and what was in force stays. src, which Follow does not close, should pace its errors.
 func (o *Overrides) Follow(ctx context.Context, src DocumentSource) error {
 	for {
 		source, document, err := src.Next(ctx)

@@ -7,8 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -69,7 +67,7 @@ func TestOverrideThatIsRefused(t *testing.T) {
 		{"unknown RPC", "    methods: {Nothing: {}}\n", "console:4:15: services.grpc.testing.TestService.methods.Nothing: grpc.testing.TestService has no such RPC"},
 		{"traits", "    traits: {UnaryCall: {idempotent_because: so}}\n", "console:4:14: services.grpc.testing.TestService.traits.UnaryCall"},
 		{"unsafe", "    methods: {UnaryCall: {retry: {}}}\n", "methods.UnaryCall.retry: the RPC is not safe to repeat"},
-		{"not carried out", "    policy: {circuit_breaker: {}}\n", "console:4:14: services.grpc.testing.TestService.policy.circuit_breaker"},
+		{"limit that is missing", "    policy: {rate_limit: {}}\n", "console:4:14: services.grpc.testing.TestService.policy.rate_limit.calls_per_second: is missing"},
 		{"unregistered policy", "    policy: {load_balancing: {custom: {name: nobody}}}\n", "nobody"},
 		{"several", "    policy: {retries: 3, hedges: 4}\n", "policy.hedges"},
 	}
@@ -139,60 +137,6 @@ func TestOverrideSwitchesTheBalancerAndDropsNoConnection(t *testing.T) {
 			t.Fatalf("%s was connected to %d times", e.Endpoint, e.Attempts)
 		}
 	}
-}
-
-// TestOverrideStorm has many clients call at full speed while documents and endpoints change, and none may fail.
-func TestOverrideStorm(t *testing.T) {
-	registry := discovery.NewRegistry()
-	defer registry.Close()
-	register := func(address string) {
-		if _, err := registry.Put("storm", address, discovery.Endpoint{Addresses: []string{address}}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for range 3 {
-		register(serve(t, &testServer{}))
-	}
-	comesAndGoes := serve(t, &testServer{})
-	o := goresilient.NewOverrides()
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	var calls atomic.Int64
-	var all sync.WaitGroup
-	clients := make([]*testClient, 50)
-	for i := range clients {
-		clients[i] = mustClient(t, goresilient.WithTarget("memory:///storm"), goresilient.WithResolvers(discovery.NewMemoryBuilder(registry)),
-			goresilient.WithInsecure(), goresilient.WithoutProxy(), goresilient.WithOverrides(o), goresilient.WithBlock())
-		all.Go(func() {
-			for ctx.Err() == nil {
-				if _, err := clients[i].emptyCall.Call(context.Background(), &grpc_testing.Empty{}); err != nil {
-					t.Errorf("call failed: %v", err)
-					return
-				}
-				calls.Add(1)
-			}
-		})
-	}
-	arms := []string{"least_request: {choices: 3}", "round_robin: {}", "least_request: {}", "pick_first: {}"}
-	for i := range 40 {
-		body := fmt.Sprintf("    policy: {load_balancing: {%s}, method_defaults: {timeout: {total: %ds}}}\n", arms[i%len(arms)], 60+i)
-		if err := o.Set("storm", override(body)); err != nil {
-			t.Fatal(err)
-		}
-		if i%2 == 0 {
-			register(comesAndGoes)
-		} else if _, _, err := registry.Delete("storm", comesAndGoes); err != nil {
-			t.Fatal(err)
-		}
-		for _, c := range clients {
-			if got := c.Snapshot().Methods[0].Timeout; got != time.Duration(60+i)*time.Second {
-				t.Fatalf("change %d is not in force: %v", i, got)
-			}
-		}
-	}
-	cancel()
-	all.Wait()
-	t.Logf("%d calls", calls.Load())
 }
 
 // scriptedDocuments yields what the test sends.

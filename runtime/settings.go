@@ -38,6 +38,7 @@ type Settings struct {
 	// channelOptions are the names of the options given that only a channel can carry out, e.g., "WithTLS".
 	channelOptions []string
 
+	targets       []string // of WithTargets; nil unless it was given
 	creds         credentials.TransportCredentials
 	credsOption   string // e.g., "WithTLS"; "" if none was given
 	bundle        credentials.Bundle
@@ -45,7 +46,8 @@ type Settings struct {
 	perRPC        []credentials.PerRPCCredentials
 	resolvers     []resolver.Builder
 	serviceConfig *discovery.ServiceConfig
-	direct        bool // no proxy is asked
+	direct        bool   // no proxy is asked
+	zone          string // the client's own; "" if unknown
 	resolveHost   func(ctx context.Context, host string) ([]string, error)
 	dialOptions   []grpc.DialOption // of options with a meaning of their own
 	raw           []grpc.DialOption // of WithDialOptions
@@ -54,6 +56,8 @@ type Settings struct {
 	stream         []grpc.StreamClientInterceptor
 	attemptUnary   []grpc.UnaryClientInterceptor
 	attemptStreams []grpc.StreamClientInterceptor
+
+	observers []Observer
 
 	overrides   *Overrides
 	ctx         context.Context
@@ -169,6 +173,18 @@ func (s *Settings) checkCombinations() {
 			s.fail("%s cannot change the channel that WithChannel gives; pass it to NewChannel", strings.Join(given, ", "))
 		case s.conn != nil:
 			s.fail("%s cannot change the connection that WithConn gives; set it where the connection is made", strings.Join(given, ", "))
+		}
+	}
+}
+
+// checkChannelPolicies reports what options for a channel say of calls, which a channel does not make.
+func (s *Settings) checkChannelPolicies() {
+	for _, l := range s.policies {
+		for path, v := range policy.Fields(l.Service) {
+			scope, _ := policy.ScopeOf(path)
+			if scope != policy.ScopeChannel && v != nil && path != "dial" && !strings.HasPrefix(path, "dial.") {
+				s.fail("%s sets %s, which belongs to a client, which makes calls; give it to the client", l.Source, path)
+			}
 		}
 	}
 }

@@ -15,10 +15,21 @@ type sharedPolicy struct {
 	brought []contribution // of its clients, in the order of their arrival
 }
 
-// contribution is what one client brought. It stays when the client leaves.
+// contribution is what one client brought. It stays when the client leaves, but for its override.
 type contribution struct {
 	owner  *Client // nil once the client has left
 	layers []policy.Layer
+}
+
+// override returns the layers of the override alone.
+func (b contribution) override() []policy.Layer {
+	return slices.DeleteFunc(slices.Clone(b.layers), func(l policy.Layer) bool { return l.Level != policy.LevelOverride })
+}
+
+// written returns b without the override.
+func (b contribution) written() contribution {
+	b.layers = slices.DeleteFunc(slices.Clone(b.layers), func(l policy.Layer) bool { return l.Level == policy.LevelOverride })
+	return b
 }
 
 // channelLayers keeps of each layer what belongs to a channel.
@@ -42,12 +53,17 @@ func channelLayers(layers []policy.Layer) []policy.Layer {
 	return out
 }
 
-// bringing returns p with the layers of a client, in place of what it brought before.
+// bringing returns p with the layers of a client: in the place of what it brought before, at the end if it is new.
 func (p sharedPolicy) bringing(c *Client, layers []policy.Layer) sharedPolicy {
 	p.brought = slices.DeleteFunc(slices.Clone(p.brought), func(b contribution) bool {
-		return b.owner == c || b.owner == nil && sameService(b.layers, layers)
+		return b.owner == nil && sameService(b.layers, layers)
 	})
-	p.brought = append(p.brought, contribution{owner: c, layers: layers})
+	brings := contribution{owner: c, layers: layers}
+	if i := slices.IndexFunc(p.brought, func(b contribution) bool { return b.owner == c }); i >= 0 {
+		p.brought[i] = brings
+	} else {
+		p.brought = append(p.brought, brings)
+	}
 	return p
 }
 
@@ -57,19 +73,25 @@ func (p sharedPolicy) without(c *Client) sharedPolicy {
 	return sharedPolicy{own: p.own, brought: brought}
 }
 
-// orphaning returns p without reference to a client that leaves. Clients that come and go with one schema do not add up.
+// orphaning returns p without reference to a client that leaves, and without its override, which nobody could change any
+// more. Clients that come and go with one schema do not add up.
 func (p sharedPolicy) orphaning(c *Client) sharedPolicy {
 	i := slices.IndexFunc(p.brought, func(b contribution) bool { return b.owner == c })
 	if i < 0 {
 		return p
 	}
-	left := p.brought[i]
+	left := p.brought[i].written()
 	rest := slices.Delete(slices.Clone(p.brought), i, i+1)
 	if slices.ContainsFunc(rest, func(b contribution) bool { return sameService(b.layers, left.layers) }) {
 		return sharedPolicy{own: p.own, brought: rest}
 	}
 	left.owner = nil
 	return sharedPolicy{own: p.own, brought: slices.Insert(rest, i, left)}
+}
+
+// overriddenBy tells whether the override of a client says anything of the channel.
+func (p sharedPolicy) overriddenBy(c *Client) bool {
+	return slices.ContainsFunc(p.brought, func(b contribution) bool { return b.owner == c && len(b.override()) > 0 })
 }
 
 func sameService(a, b []policy.Layer) bool {
@@ -102,16 +124,18 @@ func sortLayers(layers []policy.Layer) {
 }
 
 // disagreements reports where the client, which came last, wants another channel than those before it. What the channel's
-// own options say is not asked about. started tells that connections may have been made.
+// own options say is not asked about, nor what overrides do: they must not keep a program from starting, and
+// [Channel.unheeded] reports them. started tells that connections may have been made.
 func (p sharedPolicy) disagreements(c *Client, started bool) error {
 	last := len(p.brought) - 1
-	wanted, wantedFrom := policy.Stack(p.brought[last].layers).Service()
-	have, haveFrom := sharedPolicy{brought: p.brought[:last]}.stack(noConfig).Service()
-	own, ownFrom := policy.Stack(p.own).Service()
-	values := make(map[string]any)
-	for path, v := range policy.Fields(have) {
-		values[path] = v
+	wanted, wantedFrom := policy.Stack(p.brought[last].written().layers).Service()
+	var before sharedPolicy
+	for _, b := range p.brought[:last] {
+		before.brought = append(before.brought, b.written())
 	}
+	have, haveFrom := before.stack(noConfig).Service()
+	own, ownFrom := policy.Stack(p.own).Service()
+	had := values(have)
 
 	var errs []error
 	differ := func(path, want, have string, wantFrom, haveFrom policy.Origin) {
@@ -126,7 +150,7 @@ func (p sharedPolicy) disagreements(c *Client, started bool) error {
 			continue
 		}
 		_, start := policy.ScopeOf(path)
-		before, taken := values[path]
+		before, taken := had[path]
 		switch want := policy.FormatValue(v); {
 		case taken && policy.FormatValue(before) != want:
 			differ(path, want, policy.FormatValue(before), wantedFrom[path], haveFrom[path])

@@ -14,7 +14,7 @@ import (
 type Snapshot struct {
 	// Service is the full name of the service.
 	Service string
-	// Target is the target; "" with [WithConn] of something that is no *grpc.ClientConn.
+	// Target is the target, of several the first; "" with [WithConn] of something that is no *grpc.ClientConn.
 	Target string
 	// State is the aggregate state of the connections.
 	State connectivity.State
@@ -38,12 +38,20 @@ type Snapshot struct {
 type EndpointSnapshot struct {
 	// Endpoint is the address, or the addresses joined by "+".
 	Endpoint string
+	// Target is the target that it is of, with [WithTargets]; "" otherwise.
+	Target string
 	// Weight, Zone and Priority are as discovery gave them.
 	Weight   uint32
 	Zone     string
 	Priority uint32
 	// State is the state of its connection, health included.
 	State connectivity.State
+	// Selected is whether the channel connects to it: it is in the subset, and its priority is in use.
+	Selected bool
+	// Ejected is whether outlier detection keeps calls away, Probation whether it lets a trickle through. Reason is why, in
+	// words; "" if neither.
+	Ejected, Probation bool
+	Reason             string
 	// Attempts is how often a connection was tried.
 	Attempts int
 	// InFlight is how many calls run on it, where the balancing policy counts them.
@@ -74,7 +82,7 @@ func (c *Client) Snapshot() Snapshot {
 	s.Override = c.overrideVersion
 	c.mu.Unlock()
 	merged, origins := layers.Service()
-	s.Policy, s.Origins = policy.Carried(policy.Complete(merged)), origins
+	s.Policy, s.Origins = policy.Complete(merged), origins
 	switch {
 	case c.channel != nil:
 		c.channel.describe(&s)
@@ -86,7 +94,7 @@ func (c *Client) Snapshot() Snapshot {
 		s.Methods = append(s.Methods, MethodSnapshot{
 			Name:     d.Name,
 			Timeout:  p.total,
-			Policy:   policy.Carried(p.effective),
+			Policy:   policy.Clone(p.effective),
 			Origins:  maps.Clone(p.origins),
 			Withheld: slices.Clone(p.withheld),
 		})
@@ -101,10 +109,15 @@ func (ch *Channel) describe(s *Snapshot) {
 	for _, e := range ch.state.Endpoints() {
 		s.Endpoints = append(s.Endpoints, EndpointSnapshot{
 			Endpoint:  e.Endpoint.ID(),
+			Target:    e.Endpoint.Target(),
 			Weight:    e.Endpoint.Weight,
 			Zone:      e.Endpoint.Zone,
 			Priority:  e.Endpoint.Priority,
 			State:     e.State,
+			Selected:  e.Selected,
+			Ejected:   e.Ejected,
+			Probation: e.Probation,
+			Reason:    e.OutlierReason,
 			Attempts:  e.Attempts,
 			InFlight:  e.InFlight,
 			LastError: e.LastError,
@@ -116,7 +129,6 @@ func (ch *Channel) describe(s *Snapshot) {
 	inForce := policy.Clone(ch.policy)
 	s.Policy.Target, s.Policy.LoadBalancing, s.Policy.HealthCheck = inForce.Target, inForce.LoadBalancing, inForce.HealthCheck
 	s.Policy.OutlierDetection, s.Policy.Discovery, s.Policy.Connection = inForce.OutlierDetection, inForce.Discovery, inForce.Connection
-	s.Policy = policy.Carried(s.Policy)
 	for path := range s.Origins {
 		if isChannels(path) {
 			delete(s.Origins, path)

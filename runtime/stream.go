@@ -2,12 +2,19 @@ package goresilient
 
 import (
 	"context"
+	"io"
 	"slices"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
 
+	"github.com/goresilient/goresilient/runtime/internal/attempt"
+	"github.com/goresilient/goresilient/runtime/internal/clock"
 	"github.com/goresilient/goresilient/runtime/internal/deadline"
 )
 
@@ -28,38 +35,40 @@ func (m *method) openGoverned(ctx context.Context, desc *grpc.StreamDesc, _ *grp
 	if !ok {
 		return nil, ErrClosed
 	}
-	s := &stream{desc: desc}
-	s.end = sync.OnceFunc(func() {
-		if s.limited != nil {
-			s.limited.Release()
-		}
+	p := m.plan.Load()
+	s := &stream{method: m, plan: p, fullName: fullName, desc: desc, ctx: ctx, start: clock.Now()}
+	s.counted = func() { c.calls.End(token) }
+	ctx, given := s.prepare(opts)
+	if err := s.admit(ctx); err != nil {
+		finishRefused(opts, err)
 		c.calls.End(token)
-	})
+		return nil, err
+	}
+	opts = given
 	opened := false
 	defer func() { // an interceptor may panic
 		if !opened {
-			s.end()
+			s.ended(status.Error(codes.Internal, "goresilient: the stream was not opened"))
 		}
 	}()
-	p := m.plan.Load()
-	if s.limited, s.cause = p.limit(ctx, fullName, opts); s.limited != nil {
-		ctx = s.limited
-	}
-	opts = p.with(opts)
 	told := c.grpc != nil && c.attemptStream == nil
 	if told { // grpc tells of the end of each try; an interceptor may make several
-		opts = append(slices.Clip(opts), grpc.OnFinish(func(error) { s.end() }))
+		opts = append(slices.Clip(opts), grpc.OnFinish(func(err error) { s.ended(s.named(err)) }))
 	}
 	under, err := c.streamer(ctx, desc, fullName, opts)
 	if err != nil {
-		return nil, s.named(err)
+		err = s.named(err)
+		s.ended(err)
+		opened = true
+		return nil, err
 	}
 	opened = true
 	if told && s.limited == nil {
 		return under, nil
 	}
 	s.ClientStream = under
-	s.unwatch = context.AfterFunc(ctx, s.end)
+	s.unwatch = context.AfterFunc(ctx, func() { s.ended(s.named(status.FromContextError(ctx.Err()).Err())) })
+	s.watchIdle()
 	return s, nil
 }
 
@@ -75,41 +84,273 @@ func (c *Client) newStream(ctx context.Context, desc *grpc.StreamDesc, _ *grpc.C
 	return c.conn.NewStream(ctx, desc, fullName, opts...)
 }
 
-// stream names the deadline that struck, and sees the end of a stream where grpc does not tell of it: behind an interceptor,
-// or on a connection that is not grpc's. The end is then an error of RecvMsg, the only message of a stream that gets one,
-// or the end of the context. It never asks the stream for its context, which would end grpc's replay.
+// stream is a stream under policy. It names the deadline that struck, and sees the end of the stream where grpc does not tell
+// of it: behind an interceptor, or on a connection that is not grpc's. The end is then an error, the only message of a stream
+// that gets one, or the end of the context. It never asks the stream for its context, which would end grpc's
+// replay.
 type stream struct {
 	grpc.ClientStream
-	desc    *grpc.StreamDesc
-	end     func() // once
-	unwatch func() bool
-	limited *deadline.Context // nil without a deadline of its own
-	cause   *DeadlineError
+	method   *method
+	plan     *plan
+	fullName string
+	desc     *grpc.StreamDesc
+	ctx      context.Context // the caller's
+	start    int64
+
+	admitted admission
+	held     permits
+	counted  func() // no longer
+	once     sync.Once
+	unwatch  func() bool
+
+	limited *deadline.Context // nil without a deadline or a record of its own
+	cause   *DeadlineError    // of the deadline; nil if it is the caller's
+	idleMu  sync.Mutex        // guards idle
+	idle    *time.Timer       // nil without a bound
+	last    atomic.Int64      // when a message last passed, monotonic
+	told    attempt.Stream
+	stopped atomic.Pointer[StopReason] // why grpc was kept from another try; nil if it was not
+}
+
+// admit lets the stream, whose context is ctx, through the guards.
+func (s *stream) admit(ctx context.Context) error {
+	err := s.pass(ctx)
+	if err != nil {
+		if s.limited != nil {
+			s.limited.Release()
+		}
+		s.report(err, 0)
+		return err
+	}
+	if s.plan.retry != nil {
+		s.plan.guards.first(s.start)
+	}
+	return nil
+}
+
+func (s *stream) pass(ctx context.Context) error {
+	g := &s.plan.guards
+	admitted, refused := g.admit(s.ctx, s.fullName, s.start)
+	if refused != nil {
+		return refused
+	}
+	s.admitted = admitted
+	if !g.limited {
+		return nil
+	}
+	held, err := g.acquire(ctx, s.fullName, s.start)
+	if err != nil {
+		err = s.named(err)
+		g.settle(&s.admitted, s.ctx, err, s.start, clock.Now())
+		return err
+	}
+	s.held = held
+	return nil
+}
+
+// prepare makes the context of the stream, and takes from the caller's options what is for this package.
+func (s *stream) prepare(callers []grpc.CallOption) (context.Context, []grpc.CallOption) {
+	p := s.plan
+	total, struck, once := p.total, p.struck, StopReason("")
+	key, keyed := uint64(0), false
+	for _, o := range callers {
+		switch o := o.(type) {
+		case callTimeout:
+			total, struck = o.timeout, &DeadlineError{Method: s.fullName, Timeout: o.timeout, Field: "CallTimeout"}
+		case noRetry:
+			once = StoppedByCode
+		case hashKey:
+			key, keyed = o.hash, true
+		}
+	}
+	opts := p.with(callers)
+	if d, ok := s.ctx.Deadline(); ok && time.Until(d) <= total || total <= 0 {
+		total = deadline.None
+	}
+	judged := s.method.client.judgesStreams()
+	if total == deadline.None && p.idle == 0 && p.retry == nil && !keyed && !judged {
+		return s.ctx, opts
+	}
+	if struck.Method != s.fullName { // an RPC of another service
+		struck = &DeadlineError{Method: s.fullName, Timeout: total, Field: struck.Field}
+	}
+	if total != deadline.None {
+		s.cause = struck
+	}
+	s.limited = new(deadline.Context)
+	parent := s.ctx
+	if keyed || judged || p.retry != nil {
+		s.limited.Record.On = true
+		if keyed {
+			s.limited.Record.SetKey(key)
+		}
+		s.limited.Record.Stream = &s.told
+	}
+	if p.retry != nil {
+		if nested := isNested(parent); nested {
+			parent = markRetried(parent, 0)
+			if p.retry.skipNested {
+				once = StoppedByNesting
+			}
+		}
+		s.told.Gate = s.gate(once)
+	}
+	s.limited.Start(parent, total, struck)
+	return s.limited, opts
+}
+
+// gate decides about each further try that grpc is about to make of its own accord. grpc has waited already. once, if not
+// empty, is why there is to be none.
+func (s *stream) gate(once StopReason) func(int) error {
+	return func(picks int) error {
+		if picks == 0 {
+			return nil
+		}
+		reason := once
+		switch {
+		case once != "":
+		case !s.plan.guards.withdraw(clock.Now()):
+			reason = StoppedByBudget
+		default:
+			return nil
+		}
+		s.stopped.Store(&reason)
+		if o := s.method.client.observer; o != nil {
+			o.Observe(s.ctx, &StopEvent{Method: s.fullName, Reason: reason})
+		}
+		return status.Error(codes.Unavailable, "goresilient: "+string(reason))
+	}
+}
+
+// ended takes the end of the stream into account, once.
+func (s *stream) ended(err error) {
+	s.once.Do(func() {
+		if err == io.EOF {
+			err = nil
+		}
+		g := &s.plan.guards
+		g.settle(&s.admitted, s.ctx, err, s.start, clock.Now())
+		if g.limited {
+			g.release(&s.held, limitOutcome(s.ctx, err), clock.Now())
+		}
+		if s.limited != nil {
+			s.told.Report(err)
+			s.limited.Release()
+			s.stopIdle()
+		}
+		s.counted()
+		s.report(err, 1)
+	})
+}
+
+// report tells the observer of the end.
+func (s *stream) report(err error, attempts int) {
+	if o := s.method.client.observer; o != nil {
+		o.Observe(s.ctx, &CallEvent{Method: s.fullName, Attempts: attempts, Code: status.Code(err), Err: err,
+			Duration: time.Duration(clock.Now() - s.start)})
+	}
+}
+
+// watchIdle ends the stream once no message has passed for as long as policy allows.
+func (s *stream) watchIdle() {
+	if s.plan.idle <= 0 {
+		return
+	}
+	s.passed()
+	s.idleMu.Lock()
+	defer s.idleMu.Unlock()
+	if s.limited.Err() == nil {
+		s.idle = time.AfterFunc(s.plan.idle, s.checkIdle)
+	}
+}
+
+// checkIdle is called by the timer.
+func (s *stream) checkIdle() {
+	left := s.plan.idle - time.Duration(clock.Now()-s.last.Load())
+	if left <= 0 {
+		s.limited.Expire(s.plan.struckIdle)
+		return
+	}
+	s.idleMu.Lock()
+	defer s.idleMu.Unlock()
+	if s.limited.Err() == nil {
+		s.idle.Reset(left)
+	}
+}
+
+// stopIdle ends the watch; the context has ended.
+func (s *stream) stopIdle() {
+	s.idleMu.Lock()
+	defer s.idleMu.Unlock()
+	if s.idle != nil {
+		s.idle.Stop()
+	}
+}
+
+func (s *stream) passed() {
+	if s.plan.idle > 0 {
+		s.last.Store(clock.Now())
+	}
 }
 
 // RecvMsg implements [grpc.ClientStream].
 func (s *stream) RecvMsg(m any) error {
 	err := s.ClientStream.RecvMsg(m)
 	if err == nil && s.desc.ServerStreams {
+		s.passed()
 		return nil
 	}
 	err = s.named(err)
 	s.unwatch()
-	s.end()
+	s.ended(err)
 	return err
 }
 
 // SendMsg implements [grpc.ClientStream].
-func (s *stream) SendMsg(m any) error { return s.named(s.ClientStream.SendMsg(m)) }
+func (s *stream) SendMsg(m any) error {
+	err := s.ClientStream.SendMsg(m)
+	if err == nil {
+		s.passed()
+		return nil
+	}
+	return s.failed(err)
+}
 
 // Header implements [grpc.ClientStream].
 func (s *stream) Header() (metadata.MD, error) {
 	md, err := s.ClientStream.Header()
-	return md, s.named(err)
+	return md, s.failed(err)
 }
 
+// failed returns the error of something other than RecvMsg, named. It has ended the stream, unless RecvMsg is to tell.
+func (s *stream) failed(err error) error {
+	if err == nil || err == io.EOF {
+		return err
+	}
+	err = s.named(err)
+	s.unwatch()
+	s.ended(err)
+	return err
+}
+
+// named returns err, naming the deadline that struck, or the failure that a retry was to mend that was not made.
 func (s *stream) named(err error) error {
-	if s.limited == nil {
+	if err == nil || err == io.EOF || s.limited == nil {
+		return err
+	}
+	if reason := s.stopped.Load(); reason != nil {
+		if last := s.told.Last(); last != nil {
+			err = last
+		} else { // found when a message was to be sent, and grpc tells nobody what it was
+			err = status.Error(s.plan.retry.codes.likeliest(), "goresilient: the stream failed, and is not tried again: "+string(*reason))
+		}
+	}
+	if status.Code(err) == codes.DeadlineExceeded && s.plan.idle > 0 && context.Cause(s.limited) == error(s.plan.struckIdle) {
+		e := *s.plan.struckIdle
+		e.Method, e.Err = s.fullName, err
+		return &e
+	}
+	if s.cause == nil {
 		return err
 	}
 	return told(err, s.limited, s.cause)

@@ -20,14 +20,12 @@ func (ch *Channel) start() error {
 	if ch.policy.Target == nil {
 		return errors.New("no target is known; write (goresilient.v1.service).target in the schema, or pass WithTarget")
 	}
-	target, builder, err := discovery.ParseTarget(ch.settings.viaProxy(*ch.policy.Target), ch.lookup())
+	target, builder, err := ch.resolver()
 	if err != nil {
-		return err
-	}
-	if c, ok := builder.(discovery.Checker); ok {
-		if err := c.Check(target); err != nil {
-			return err
+		if o := ch.origins["target"]; o.Level == policy.LevelEnvironment {
+			return fmt.Errorf("%v: %w", o, err)
 		}
+		return err
 	}
 	s := ch.settings
 	wrapper := discovery.Wrap(builder, s.serviceConfig, ch.hooks())
@@ -49,6 +47,7 @@ func (ch *Channel) start() error {
 		}
 		return fmt.Errorf("target %q: %w", *ch.policy.Target, err)
 	}
+	ch.xds.Store(wrapper.Scheme() == "xds")
 	ch.transport = transport{cc: cc, wrapper: wrapper, files: files, started: ch.policy, startedFrom: make(policy.Origins)}
 	for path, o := range ch.origins {
 		if _, start := policy.ScopeOf(path); start {

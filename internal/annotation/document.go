@@ -35,7 +35,6 @@ func (r *reader) document() []layer {
 	if doc.Defaults == nil {
 		return nil
 	}
-	reportUnsupported(r, doc.Defaults, "defaults", "defaults")
 	l := layer{
 		Layer:   r.documentLayers("", policy.LevelFile)[0],
 		subject: "defaults",
@@ -48,7 +47,6 @@ func (r *reader) document() []layer {
 // entry checks what the document says of the service sd.
 func (r *reader) entry(e *policy.Entry, sd protoreflect.ServiceDescriptor) {
 	prefix := "services." + string(sd.FullName())
-	reportUnsupported(r, e.Policy, prefix+".policy", string(sd.FullName()))
 	checkMethods(r, e.Methods, prefix+".methods", sd, nil)
 	checkMethods(r, e.Traits, prefix+".traits", sd, checkTraits)
 }
@@ -66,22 +64,12 @@ func checkMethods[T policy.Mergeable](
 				fmt.Sprintf("the service has no RPC %q; write %s", name, methodChoices(sd)))
 			continue
 		}
-		reportUnsupported(r, entries[name], path, subject)
 		if check == nil {
 			continue
 		}
 		for _, p := range check(entries[name], md) {
 			r.report(r.documentPlace(path, p.Path), subject, p)
 		}
-	}
-}
-
-func reportUnsupported[T policy.Mergeable](r *reader, v *T, prefix, subject string) {
-	if r.in.AllowUnsupported {
-		return
-	}
-	for _, p := range policy.Unsupported(v) {
-		r.reportUnsupported(r.documentPlace(prefix, p.Path), subject, p)
 	}
 }
 

@@ -129,11 +129,6 @@ func readOption[M proto.Message, T policy.Mergeable](
 	for _, p := range problems {
 		f.report(at.place(p.Path), subject, p)
 	}
-	if !f.in.AllowUnsupported {
-		for _, p := range policy.Unsupported(value) {
-			f.reportUnsupported(at.place(p.Path), subject, p)
-		}
-	}
 	return value, at, broken
 }
 

@@ -26,8 +26,6 @@ type Problem struct {
 	Path string
 	// Text says what is wrong, with the value, and what to write instead.
 	Text string
-
-	unsupported bool // the field is not carried out by this version
 }
 
 // Error returns "file:line:col: subject: path: text", without what is unknown.
@@ -79,29 +77,6 @@ func (ps Problems) Sorted() Problems {
 			cmp.Compare(a.Subject, b.Subject), cmp.Compare(a.Path, b.Path), cmp.Compare(a.Text, b.Text))
 	})
 	return slices.Compact(out)
-}
-
-// withoutContradictions drops what else is wrong with a field that is not carried out, or with a part of it: the field
-// has to go, and another remedy would contradict that.
-func (ps Problems) withoutContradictions() Problems {
-	type field struct{ file, subject, path string }
-	unsupported := make(map[field]bool)
-	for _, p := range ps {
-		if p.unsupported {
-			unsupported[field{p.File, p.Subject, p.Path}] = true
-		}
-	}
-	return slices.DeleteFunc(slices.Clone(ps), func(p Problem) bool {
-		if p.unsupported {
-			return false
-		}
-		for path := p.Path; path != ""; path = parentPath(path) {
-			if unsupported[field{p.File, p.Subject, path}] {
-				return true
-			}
-		}
-		return false
-	})
 }
 
 // DocumentProblems converts what [policy.ParseDocument] reports.

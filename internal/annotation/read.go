@@ -18,8 +18,6 @@ type Input struct {
 	DocumentName string
 	// DocumentUnread tells that there is a document which cannot be read: what it could put right is not judged.
 	DocumentUnread bool
-	// AllowUnsupported accepts features that this version does not carry out. It is for tests of the generator.
-	AllowUnsupported bool
 }
 
 // Service is the policy of one service.
@@ -52,7 +50,7 @@ func Read(in Input) (map[protoreflect.FullName]*Service, Problems) {
 	for _, file := range in.Generate {
 		r.file(file, services)
 	}
-	return services, r.problems.withoutContradictions().Sorted()
+	return services, r.problems.Sorted()
 }
 
 type reader struct {
@@ -65,11 +63,6 @@ type reader struct {
 
 func (r *reader) report(place Place, subject string, p policy.Problem) {
 	r.problems = append(r.problems, Problem{Place: place, Subject: subject, Path: p.Path, Text: p.Text})
-}
-
-// reportUnsupported reports a field that is not carried out.
-func (r *reader) reportUnsupported(place Place, subject string, p policy.Problem) {
-	r.problems = append(r.problems, Problem{Place: place, Subject: subject, Path: p.Path, Text: p.Text, unsupported: true})
 }
 
 // reportText reports what concerns no single field.

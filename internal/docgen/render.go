@@ -7,8 +7,6 @@ import (
 	"strings"
 
 	"google.golang.org/protobuf/reflect/protoreflect"
-
-	"github.com/goresilient/goresilient/runtime/policy"
 )
 
 // syntaxPath is where a file's first comment is kept: FileDescriptorProto.syntax.
@@ -27,7 +25,6 @@ func render(schema protoreflect.FileDescriptor) ([]byte, error) {
 	p.line("\n# Policy reference\n")
 	p.introduction(schema.SourceLocations().ByPath(syntaxPath).LeadingComments)
 	p.options(schema.Extensions())
-	p.pending()
 	p.contents(schema)
 	for i := range schema.Messages().Len() {
 		p.message(schema.Messages().Get(i))
@@ -73,16 +70,6 @@ func (p *page) options(extensions protoreflect.ExtensionDescriptors) {
 	for i := range extensions.Len() {
 		x := extensions.Get(i)
 		p.row(fmt.Sprintf("`(%s)`", x.FullName()), link(x.Message()), comment(x))
-	}
-}
-
-// pending names what is in the language and is refused wherever it is written.
-func (p *page) pending() {
-	p.line("\n## Not carried out yet\n")
-	p.line("These are part of the language, so that it will not have to change, and are refused, by name, wherever they are written.")
-	p.line("The defaults that stand with them hold once they are carried out.\n")
-	for path, name := range policy.Pending() {
-		p.line("- `%s`: %s", path, name)
 	}
 }
 

@@ -14,21 +14,19 @@ import (
 // field, and as protoc 3.21 does, with the position of each statement.
 func TestErrors(t *testing.T) {
 	for _, test := range []struct {
-		name             string
-		parameter        string
-		allowUnsupported bool
+		name      string
+		parameter string
 	}{
-		{name: "values", allowUnsupported: true},
-		{name: "unsafe", allowUnsupported: true},
-		{name: "hashkey", allowUnsupported: true},
-		{name: "effective", allowUnsupported: true},
-		{name: "unsupported"},
+		{name: "values"},
+		{name: "unsafe"},
+		{name: "hashkey"},
+		{name: "effective"},
 		{name: "clash"},
 		{name: "document", parameter: "policy=testdata/errors/document.yaml"},
-		{name: "broken", parameter: "policy=testdata/errors/broken.yaml", allowUnsupported: true},
+		{name: "broken", parameter: "policy=testdata/errors/broken.yaml"},
 		{name: "idle"},
 		{name: "foreign"},
-		{name: "levels", allowUnsupported: true},
+		{name: "levels"},
 		{name: "newer"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -37,10 +35,9 @@ func TestErrors(t *testing.T) {
 			if test.name == "newer" {
 				src[schema.PolicyPath] = newerSchema()
 			}
-			env := generator.Environment{AllowUnsupported: test.allowUnsupported}
 			req := compile(t, src, test.parameter, test.name+".proto")
-			files, fields := respond(req, env)
-			_, statements := respond(wire(t, withoutLeaves(req)), env)
+			files, fields := respond(req, generator.Environment{})
+			_, statements := respond(wire(t, withoutLeaves(req)), generator.Environment{})
 			if len(files) > 0 || fields == "" {
 				t.Fatalf("the run gave %d files and the error %q; want an error alone", len(files), fields)
 			}

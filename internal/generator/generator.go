@@ -23,8 +23,6 @@ type Environment struct {
 	ReadFile func(name string) ([]byte, error)
 	// WorkingDirectory is what the path of the policy document is relative to in generated code; "" if unknown.
 	WorkingDirectory string
-	// AllowUnsupported accepts features that this version does not carry out. It is for tests of the generator.
-	AllowUnsupported bool
 }
 
 // Respond carries out one request of protoc or buf. What is wrong with the input stands in the response's error, all
@@ -50,7 +48,6 @@ func generate(plugin *protogen.Plugin, params Parameters, env Environment) error
 	doc, inDocument := params.document(env)
 	in := annotation.Input{
 		Document: doc, DocumentName: params.documentName(env), DocumentUnread: len(inDocument) > 0,
-		AllowUnsupported: env.AllowUnsupported,
 	}
 	for _, file := range plugin.Files {
 		in.Known = append(in.Known, file.Desc)
@@ -98,7 +95,7 @@ func emit(plugin *protogen.Plugin, file *protogen.File, params Parameters,
 		Source: inHeader(file.Desc.Path()), Version: Version, Package: string(out.packageName),
 		Deprecated: file.Proto.GetOptions().GetDeprecated(),
 		UsesDeprecated: slices.ContainsFunc(services, func(s *protogen.Service) bool {
-			return usesDeprecated(s, file, out.importPath)
+			return usesDeprecated(s, policies[s.Desc.FullName()], file, out.importPath)
 		}),
 		Services: l.services(services),
 	}

@@ -64,11 +64,11 @@ func TestPositionsMayBeMissing(t *testing.T) {
 	if got := generateOne(t, wire(t, req)); strings.Contains(got, "Lines") {
 		t.Errorf("lines out of nothing:\n%s", got)
 	}
-	req = compile(t, fromDisk(t, "testdata/errors", ""), "", "unsupported.proto")
+	req = compile(t, fromDisk(t, "testdata/errors", ""), "", "unsafe.proto")
 	for _, file := range req.ProtoFile {
 		file.SourceCodeInfo = nil
 	}
-	if _, got := respond(wire(t, req), generator.Environment{}); !strings.HasPrefix(got, "unsupported.proto: errors.v1.S: ") {
+	if _, got := respond(wire(t, req), generator.Environment{}); !strings.HasPrefix(got, "unsafe.proto: errors.v1.S.Idempotent: ") {
 		t.Errorf("the error is %q", got)
 	}
 }
@@ -98,6 +98,62 @@ service S { rpc A(o.M) returns (o.M); rpc B(c.M) returns (c.M); rpc C(e.M) retur
 		if !strings.Contains(got, want) {
 			t.Errorf("%q is missing in\n%s", want, got)
 		}
+	}
+}
+
+// TestKeysOfPackagesNamedAsLocals: what generated code calls its parameters may hide the package of a request from the body,
+// which names no request; it must not hide the runtime.
+func TestKeysOfPackagesNamedAsLocals(t *testing.T) {
+	src := sources{"s.proto": `syntax = "proto3"; import "goresilient/v1/policy.proto"; import "in.proto"; import "opts.proto"; import "c.proto"; import "rt.proto";
+option go_package = "example.com/s";
+service S {
+  rpc A(i.M) returns (i.M) { option (.goresilient.v1.traits).hash_key = "id"; }
+  rpc B(i.M) returns (stream i.M) { option (.goresilient.v1.traits).hash_key = "id"; }
+  rpc C(o.M) returns (stream o.M) { option (.goresilient.v1.traits).hash_key = "id"; }
+  rpc D(p.M) returns (stream p.M) { option (.goresilient.v1.traits).hash_key = "id"; }
+  rpc E(r.M) returns (r.M) { option (.goresilient.v1.traits).hash_key = "id"; }
+  rpc F(r.M) returns (stream r.M) { option (.goresilient.v1.traits).hash_key = "id"; }
+}`}
+	for file, names := range map[string][2]string{"in": {"i", "in"}, "opts": {"o", "opts"}, "c": {"p", "c"}, "rt": {"r", "goresilient"}} {
+		src[file+".proto"] = `syntax = "proto3"; package ` + names[0] + `; option go_package = "example.com/` + names[1] + `"; message M { string id = 1; }`
+	}
+	got := generateOne(t, compile(t, src, "", "s.proto"))
+	const hash = "goresilient.HashString(in.GetId())"
+	for _, want := range []string{
+		"HashedBy(func(in *in.M) uint64 { return " + hash + " })",
+		"HashedBy(func(in *goresilient1.M) uint64 { return " + hash + " })",
+		") B(ctx context.Context, in *in.M, opts ...grpc.CallOption) (S_BClient, error) {\n\treturn c.stub.B(ctx, in, goresilient.Keyed(c.Client, " + hash + ", opts)...)",
+		") C(ctx context.Context, in *opts.M, opts ...grpc.CallOption) (S_CClient, error) {\n\treturn c.stub.C(ctx, in, goresilient.Keyed(c.Client, " + hash + ", opts)...)",
+		") D(ctx context.Context, in *c.M, opts ...grpc.CallOption) (S_DClient, error) {\n\treturn c.stub.D(ctx, in, goresilient.Keyed(c.Client, " + hash + ", opts)...)",
+		") F(ctx context.Context, in *goresilient1.M, opts ...grpc.CallOption) (S_FClient, error) {\n\treturn c.stub.F(ctx, in, goresilient.Keyed(c.Client, " + hash + ", opts)...)",
+	} {
+		if !strings.Contains(got, want) {
+			t.Errorf("%q is missing in\n%s", want, got)
+		}
+	}
+}
+
+// TestDeprecatedKeys: linters report the use of a deprecated field of another package alone.
+func TestDeprecatedKeys(t *testing.T) {
+	const message = `message M { Part part = 1 [deprecated = true]; string id = 2; } message Part { string id = 1; }`
+	for _, test := range []struct {
+		name, importPath, key string
+		want                  bool
+	}{
+		{"another package", "example.com/other", "part.id", true},
+		{"another field", "example.com/other", "id", false},
+		{"the same package", "example.com/s", "part.id", false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			got := generateOne(t, compile(t, sources{
+				"o.proto": `syntax = "proto3"; package o; option go_package = "` + test.importPath + `"; ` + message,
+				"s.proto": `syntax = "proto3"; import "o.proto"; import "goresilient/v1/policy.proto"; option go_package = "example.com/s"; message A {}
+service S { rpc Get(o.M) returns (A) { option (.goresilient.v1.traits).hash_key = "` + test.key + `"; } }`,
+			}, "", "s.proto"))
+			if strings.Contains(got, "//lint:file-ignore SA1019") != test.want {
+				t.Errorf("the linter is told otherwise than %v in\n%s", test.want, got)
+			}
+		})
 	}
 }
 

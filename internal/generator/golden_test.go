@@ -19,13 +19,12 @@ var update = flag.Bool("update", false, "rewrite the golden files")
 // goldens are the folders of golden/: packages that the whole build compiles, together with the code of protoc-gen-go
 // and protoc-gen-go-grpc for the same protos.
 var goldens = []struct {
-	name             string
-	parameter        string
-	files            []string
-	allowUnsupported bool
+	name      string
+	parameter string
+	files     []string
 }{
 	{name: "inventory", files: []string{"inventory/inventory.proto"}},
-	{name: "everything", files: []string{"everything/everything.proto"}, allowUnsupported: true},
+	{name: "everything", files: []string{"everything/everything.proto"}},
 	{name: "names", files: []string{"names/messages.proto", "names/names.proto", "names/proto2.proto"}},
 	{name: "imports", files: []string{"imports/imports.proto"}},
 	{name: "plain", files: []string{"plain/plain.proto"}},
@@ -34,13 +33,14 @@ var goldens = []struct {
 	{name: "stubResilience", parameter: "package_suffix=resilient", files: []string{"stubResilience/stub.proto"}},
 	{name: "deprecated", parameter: "package_suffix=resilient", files: []string{"deprecated/deprecated.proto"}},
 	{name: "document", parameter: "policy=golden/document/policy.yaml", files: []string{"document/document.proto"}},
+	{name: "hashkey", files: []string{"hashkey/hashkey.proto", "hashkey/proto2.proto", "hashkey/opaque.proto"}},
 	{name: "several", files: []string{"several/a.proto", "several/b.proto"}},
 }
 
 func TestGolden(t *testing.T) {
 	for _, g := range goldens {
 		t.Run(g.name, func(t *testing.T) {
-			env := generator.Environment{AllowUnsupported: g.allowUnsupported}
+			env := generator.Environment{}
 			req := compile(t, fromDisk(t, "golden", g.name), joinParameters("paths=source_relative", g.parameter), g.files...)
 			got, problem := respond(req, env)
 			if problem != "" {

@@ -80,13 +80,15 @@ func (l *linker) literals(s *protogen.Service) serviceView {
 	for i, m := range s.Methods {
 		order[i] = string(m.Desc.Name())
 		mn := n.Methods[m]
-		view.Methods = append(view.Methods, methodView{
+		mv := methodView{
 			Name: order[i], GoName: m.GoName,
 			Doc:   methodDoc(m, n, p.Methods[i].Withheld),
 			Field: mn.Field, Option: mn.Option.Go, OptionDoc: optionDoc(mn),
 			ClientStreaming: m.Desc.IsStreamingClient(),
 			Desc:            methodLiteral(p.Methods[i]),
-		})
+		}
+		mv.HashKey = hashKey(hashedFields(p.Methods[i], m))
+		view.Methods = append(view.Methods, mv)
 		view.Streams = view.Streams || p.Methods[i].RPC.Streaming()
 	}
 	for _, layer := range p.Stack {

@@ -50,6 +50,7 @@ type methodView struct {
 	Option, OptionDoc string // of the options, e.g., "GetItem"
 	Stream            string // e.g., "InventoryService_WatchItemsClient"; "" if unary
 	ClientStreaming   bool
+	HashKey           string // of the request in, e.g., "goresilient.HashString(in.GetId())"; "" for none
 	Desc              string // literal of goresilient.MethodDesc
 }
 

@@ -38,7 +38,7 @@ func completeService(s *Service) {
 	}
 	lb := s.LoadBalancing
 	if lb.Arm() == "" {
-		lb.RoundRobin = &RoundRobin{}
+		lb.Adaptive = &Adaptive{}
 	}
 	if lb.Failover == nil {
 		lb.Failover = &Failover{}

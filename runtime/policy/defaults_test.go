@@ -46,7 +46,7 @@ func TestComplete(t *testing.T) {
 		MethodDefaults:   &Method{Retry: &Retry{}, Hedging: &Hedging{}, Timeout: &Timeout{}},
 	}))
 	for path, want := range map[string]any{
-		"load_balancing.round_robin":               nil,
+		"load_balancing.adaptive":                  nil,
 		"load_balancing.failover.retention":        15 * time.Minute,
 		"discovery.empty_grace":                    30 * time.Second,
 		"dial.block":                               false,

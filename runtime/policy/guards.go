@@ -6,7 +6,7 @@ import (
 	"google.golang.org/grpc/codes"
 )
 
-// CircuitBreaker has resilience4j's meaning.
+// CircuitBreaker has resilience4j's meaning. It counts calls, however many attempts each takes.
 type CircuitBreaker struct {
 	// Takes an inherited setting away. Default: false. Service or method, hot.
 	Disabled *bool `policy:"disabled" default:"false"`
@@ -33,7 +33,7 @@ type CircuitBreaker struct {
 	Codes []codes.Code `policy:"codes"`
 }
 
-// ConcurrencyLimit is a bulkhead.
+// ConcurrencyLimit is a bulkhead. It counts attempts.
 type ConcurrencyLimit struct {
 	// Takes an inherited setting away. Default: false. Service or method, hot.
 	Disabled *bool `policy:"disabled" default:"false"`
@@ -73,7 +73,7 @@ type RateLimit struct {
 	Burst *int `policy:"burst" range:"[1,1000000000]"`
 }
 
-// AdaptiveThrottle refuses in proportion to what the server refuses.
+// AdaptiveThrottle refuses in proportion to what the server refuses, by UNAVAILABLE or RESOURCE_EXHAUSTED.
 type AdaptiveThrottle struct {
 	// Takes an inherited setting away. Default: false. Service, hot.
 	Disabled *bool `policy:"disabled" default:"false"`

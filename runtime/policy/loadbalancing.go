@@ -9,7 +9,7 @@ import (
 type LoadBalancing struct {
 	// The first address that connects. Channel, hot.
 	PickFirst *PickFirst `policy:"pick_first,oneof=policy"`
-	// Each in turn. The default. Channel, hot.
+	// Each in turn. Channel, hot.
 	RoundRobin *RoundRobin `policy:"round_robin,oneof=policy"`
 	// In turn, in proportion to reported (ORCA, gRFC A58) or static weight. Channel, hot.
 	WeightedRoundRobin *WeightedRoundRobin `policy:"weighted_round_robin,oneof=policy"`
@@ -19,7 +19,7 @@ type LoadBalancing struct {
 	PeakEwma *PeakEwma `policy:"peak_ewma,oneof=policy"`
 	// The endpoint that owns traits.hash_key, with bounded load. Channel, hot.
 	ConsistentHash *ConsistentHash `policy:"consistent_hash,oneof=policy"`
-	// Least of latency, age of the oldest call and in-flight, together. Channel, hot.
+	// Least of latency, age of the oldest call and in-flight, together. The default. Channel, hot.
 	Adaptive *Adaptive `policy:"adaptive,oneof=policy"`
 	// A policy registered with grpc under a name of its own. Channel, hot.
 	Custom *Custom `policy:"custom,oneof=policy"`
@@ -114,7 +114,7 @@ type Custom struct {
 	ConfigJSON *string `policy:"config_json" default:"{}"`
 }
 
-// ZoneAware keeps calls in the client's zone as long as it has capacity.
+// ZoneAware keeps calls in the client's zone, which the Go option WithZone names, as long as it has capacity.
 type ZoneAware struct {
 	// Takes an inherited setting away. Default: false. Channel, hot.
 	Disabled *bool `policy:"disabled" default:"false"`

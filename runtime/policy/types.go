@@ -6,7 +6,7 @@ type Service struct {
 	// Where the service is, as a gRPC target: "env:///INVENTORY_TARGET", "dns:///inventory:443". Not empty.
 	// Default: none; without one, the Go option or the environment must name it. Channel, at start.
 	Target *string `policy:"target,channel,start"`
-	// Which endpoint a call goes to. Default: round_robin. Channel, hot.
+	// Which endpoint a call goes to. Default: adaptive. Channel, hot.
 	LoadBalancing *LoadBalancing `policy:"load_balancing,channel"`
 	// Takes endpoints that do worse than their peers out of rotation. Default: off. Channel, hot.
 	OutlierDetection *OutlierDetection `policy:"outlier_detection,channel"`

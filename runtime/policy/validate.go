@@ -177,7 +177,7 @@ func (ps *Problems) dial(s *Service) {
 	case lb.Custom != nil:
 		ps.add(path, "%d endpoints cannot be counted with the custom policy %q; write 1", minReady, Value(lb.Custom.Name))
 	case Value(lb.SubsetSize) > 0 && minReady > *lb.SubsetSize:
-		ps.add(path, "%d endpoints can never be ready with a subset_size of %d; write at most %[2]d", minReady, *lb.SubsetSize)
+		ps.add(path, "%d endpoints can never be ready with a subset_size of %d; write at most %[2]d, or a subset_size of at least %[1]d", minReady, *lb.SubsetSize)
 	}
 }
 

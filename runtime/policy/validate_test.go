@@ -121,7 +121,7 @@ func TestValidateEffective(t *testing.T) {
 		{"two ready with custom", &Service{Dial: &Dial{MinReady: Set(2)}, LoadBalancing: &LoadBalancing{Custom: &Custom{Name: Set("rls")}}},
 			`dial.min_ready: 2 endpoints cannot be counted with the custom policy "rls"; write 1`},
 		{"more ready than the subset has", &Service{Dial: &Dial{MinReady: Set(5)}, LoadBalancing: &LoadBalancing{SubsetSize: Set(3)}},
-			"dial.min_ready: 5 endpoints can never be ready with a subset_size of 3; write at most 3"},
+			"dial.min_ready: 5 endpoints can never be ready with a subset_size of 3; write at most 3, or a subset_size of at least 5"},
 		{"as many ready as the subset has", &Service{Dial: &Dial{MinReady: Set(3)}, LoadBalancing: &LoadBalancing{SubsetSize: Set(3)}}, ""},
 		{"min_ready alone", &Service{Dial: &Dial{MinReady: Set(3)}}, ""},
 		{"guards of the service", &Service{CircuitBreaker: breaker, ConcurrencyLimit: &ConcurrencyLimit{}, RateLimit: &RateLimit{}},
@@ -148,52 +148,6 @@ method_defaults.rate_limit.calls_per_second: is missing; write how many calls a 
 	if ps := ValidateEffectiveMethod(nil); ps != nil {
 		t.Errorf("nil has the problems %v", ps)
 	}
-}
-
-func TestUnsupported(t *testing.T) {
-	in := &Service{
-		LoadBalancing: &LoadBalancing{Adaptive: &Adaptive{}, SubsetSize: Set(0), PanicRatio: Set(0.0), SlowStart: &SlowStart{Disabled: Set(true)}},
-		RateLimit:     &RateLimit{CallsPerSecond: Set(5.0), Disabled: Set(false)},
-		MethodDefaults: &Method{
-			Timeout:       &Timeout{Total: Set(time.Second), PerAttempt: Set(time.Second)},
-			StreamTimeout: &StreamTimeout{Idle: Set(time.Duration(0))},
-		},
-	}
-	var got []string
-	for _, p := range Unsupported(in) {
-		got = append(got, p.Path)
-	}
-	for _, path := range got {
-		if pending[strings.TrimPrefix(path, "method_defaults.")] == "" {
-			t.Errorf("%s is reported and not pending", path)
-		}
-	}
-	for _, path := range []string{"load_balancing.subset_size", "load_balancing.panic_ratio", "load_balancing.slow_start",
-		"method_defaults.timeout.total", "method_defaults.stream_timeout.idle"} {
-		for _, reported := range got {
-			if reported == path {
-				t.Errorf("%s asks for nothing, or is carried out, and is reported", path)
-			}
-		}
-	}
-	if Unsupported[Method](nil) != nil {
-		t.Error("nil asks for something")
-	}
-}
-
-// TestPendingFieldsExist holds the names of pending features to the schema: a misspelt one would let its feature pass.
-func TestPendingFieldsExist(t *testing.T) {
-	for path := range pending {
-		if !fieldExists(reflect.TypeFor[Service](), path) && !fieldExists(reflect.TypeFor[Method](), path) && !fieldExists(reflect.TypeFor[Traits](), path) {
-			t.Errorf("no policy has the field %s", path)
-		}
-	}
-}
-
-func fieldExists(typ reflect.Type, path string) bool {
-	first, rest, more := strings.Cut(path, ".")
-	f := schemaOf(typ).byName[first]
-	return f != nil && (!more || fieldExists(f.elem, rest))
 }
 
 func TestProblem(t *testing.T) {

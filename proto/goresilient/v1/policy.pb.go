@@ -154,7 +154,7 @@ type ServicePolicy struct {
 	// Where the service is, as a gRPC target: "env:///INVENTORY_TARGET", "dns:///inventory:443". Not empty.
 	// Default: none; without one, the Go option or the environment must name it. Channel, at start.
 	Target *string `protobuf:"bytes,1,opt,name=target,proto3,oneof" json:"target,omitempty"`
-	// Which endpoint a call goes to. Default: round_robin. Channel, hot.
+	// Which endpoint a call goes to. Default: adaptive. Channel, hot.
 	LoadBalancing *LoadBalancing `protobuf:"bytes,2,opt,name=load_balancing,json=loadBalancing,proto3" json:"load_balancing,omitempty"`
 	// Takes endpoints that do worse than their peers out of rotation. Default: off. Channel, hot.
 	OutlierDetection *OutlierDetection `protobuf:"bytes,3,opt,name=outlier_detection,json=outlierDetection,proto3" json:"outlier_detection,omitempty"`
@@ -830,7 +830,7 @@ type LoadBalancing_PickFirst struct {
 }
 
 type LoadBalancing_RoundRobin struct {
-	// Each in turn. The default. Channel, hot.
+	// Each in turn. Channel, hot.
 	RoundRobin *RoundRobin `protobuf:"bytes,2,opt,name=round_robin,json=roundRobin,proto3,oneof"`
 }
 
@@ -855,7 +855,7 @@ type LoadBalancing_ConsistentHash struct {
 }
 
 type LoadBalancing_Adaptive struct {
-	// Least of latency, age of the oldest call and in-flight, together. Channel, hot.
+	// Least of latency, age of the oldest call and in-flight, together. The default. Channel, hot.
 	Adaptive *Adaptive `protobuf:"bytes,7,opt,name=adaptive,proto3,oneof"`
 }
 
@@ -1287,7 +1287,7 @@ func (x *Custom) GetConfigJson() string {
 	return ""
 }
 
-// ZoneAware keeps calls in the client's zone as long as it has capacity.
+// ZoneAware keeps calls in the client's zone, which the Go option WithZone names, as long as it has capacity.
 type ZoneAware struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Takes an inherited setting away. Default: false. Channel, hot.
@@ -2087,7 +2087,9 @@ type Timeout struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The call with all its attempts. A duration; "0s": none. Default: none. Method, hot.
 	Total *string `protobuf:"bytes,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	// One attempt. A duration; "0s": none. Default: none. Method, hot.
+	// One attempt: it gets this or, if that is less, an equal share of what is left of the call after the expected
+	// back-offs. With retry on, an attempt that this ended is worth another, whatever retry.codes says. A duration;
+	// "0s": none. Default: none. Method, hot.
 	PerAttempt    *string `protobuf:"bytes,2,opt,name=per_attempt,json=perAttempt,proto3,oneof" json:"per_attempt,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2192,16 +2194,19 @@ func (x *StreamTimeout) GetIdle() string {
 	return ""
 }
 
-// Retry follows gRFC A6, with another endpoint preferred.
+// Retry follows gRFC A6, with another endpoint preferred. A stream is retried by gRPC, which replays it as long as
+// nothing was received; its back-off has gRPC's jitter of a fifth.
 type Retry struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Takes an inherited setting away. Default: false. Method, hot.
 	Disabled *bool `protobuf:"varint,1,opt,name=disabled,proto3,oneof" json:"disabled,omitempty"`
-	// Attempts with the first. 2 to 5. Default: 3. Method, hot.
+	// Attempts with the first; beside hedging, the larger max_attempts of both bounds the call. 2 to 5. Default: 3.
+	// Method, hot.
 	MaxAttempts *uint32 `protobuf:"varint,2,opt,name=max_attempts,json=maxAttempts,proto3,oneof" json:"max_attempts,omitempty"`
 	// Full jitter between attempts. Default: "25ms", "1s" and 2. Method, hot.
 	Backoff *Backoff `protobuf:"bytes,3,opt,name=backoff,proto3" json:"backoff,omitempty"`
-	// Codes worth another attempt. Not OK. Default: UNAVAILABLE. Method, hot.
+	// Codes worth another attempt; the end of the attempt's own timeout.per_attempt always is. Not OK. Default:
+	// UNAVAILABLE. Method, hot.
 	Codes []Code `protobuf:"varint,4,rep,packed,name=codes,proto3,enum=goresilient.v1.Code" json:"codes,omitempty"`
 	// Do not retry below a caller that is itself retrying (marked in metadata). Default: false. Method, hot.
 	SkipNested    *bool `protobuf:"varint,5,opt,name=skip_nested,json=skipNested,proto3,oneof" json:"skip_nested,omitempty"`
@@ -2279,7 +2284,8 @@ type Hedging struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Takes an inherited setting away. Default: false. Method, hot.
 	Disabled *bool `protobuf:"varint,1,opt,name=disabled,proto3,oneof" json:"disabled,omitempty"`
-	// Attempts with the first. 2 to 5. Default: 2. Method, hot.
+	// Attempts with the first; beside retry, the larger max_attempts of both bounds the call. 2 to 5. Default: 2.
+	// Method, hot.
 	MaxAttempts *uint32 `protobuf:"varint,2,opt,name=max_attempts,json=maxAttempts,proto3,oneof" json:"max_attempts,omitempty"`
 	// When the next attempt begins. Default: delay_quantile 0.95.
 	//
@@ -2288,7 +2294,7 @@ type Hedging struct {
 	//	*Hedging_Delay
 	//	*Hedging_DelayQuantile
 	When isHedging_When `protobuf_oneof:"when"`
-	// Extra load at most, of first attempts. A share, in (0, 1]. Default: 0.05. Method, hot.
+	// Extra load at most, of first attempts over 30 s. A share, in (0, 1]. Default: 0.05. Method, hot.
 	MaxExtraRatio *float64 `protobuf:"fixed64,5,opt,name=max_extra_ratio,json=maxExtraRatio,proto3,oneof" json:"max_extra_ratio,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2380,7 +2386,9 @@ type Hedging_Delay struct {
 }
 
 type Hedging_DelayQuantile struct {
-	// At this quantile of the method's own latency. In (0.5, 1). Method, hot.
+	// At this quantile of the method's own latency, or at 1 - max_extra_ratio / 2 if that is higher: ordinary calls
+	// use up at most half of the cap, and the other half is there when servers stall. Nothing is hedged before 100
+	// calls were measured. In (0.5, 1). Method, hot.
 	DelayQuantile float64 `protobuf:"fixed64,4,opt,name=delay_quantile,json=delayQuantile,proto3,oneof"`
 }
 
@@ -2461,7 +2469,7 @@ func (x *RetryBudget) GetWindow() string {
 	return ""
 }
 
-// CircuitBreaker has resilience4j's meaning.
+// CircuitBreaker has resilience4j's meaning. It counts calls, however many attempts each takes.
 type CircuitBreaker struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Takes an inherited setting away. Default: false. Service or method, hot.
@@ -2597,7 +2605,7 @@ func (x *CircuitBreaker) GetCodes() []Code {
 	return nil
 }
 
-// ConcurrencyLimit is a bulkhead.
+// ConcurrencyLimit is a bulkhead. It counts attempts.
 type ConcurrencyLimit struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Takes an inherited setting away. Default: false. Service or method, hot.
@@ -2848,7 +2856,7 @@ func (x *RateLimit) GetBurst() uint32 {
 	return 0
 }
 
-// AdaptiveThrottle refuses in proportion to what the server refuses.
+// AdaptiveThrottle refuses in proportion to what the server refuses, by UNAVAILABLE or RESOURCE_EXHAUSTED.
 type AdaptiveThrottle struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Takes an inherited setting away. Default: false. Service, hot.

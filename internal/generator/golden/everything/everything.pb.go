@@ -4,7 +4,7 @@
 // 	protoc        (unknown)
 // source: everything/everything.proto
 
-// Every feature of the policy language, those included that a version may not carry out yet.
+// Every feature of the policy language.
 
 package everything
 

@@ -39,9 +39,10 @@ func NewEverythingResilientClient(opts ...goresilient.Option) (*EverythingResili
 		return nil, err
 	}
 	return &EverythingResilientClient{
-		Client:        client,
-		stub:          NewEverythingClient(goresilient.StubConn(client)),
-		readMethod:    goresilient.NewUnaryMethod[Request, Response](client, "Read"),
+		Client: client,
+		stub:   NewEverythingClient(goresilient.StubConn(client)),
+		readMethod: goresilient.NewUnaryMethod[Request, Response](client, "Read").
+			HashedBy(func(in *Request) uint64 { return goresilient.HashString(in.GetUser().GetId()) }),
 		writeMethod:   goresilient.NewUnaryMethod[Request, Response](client, "Write"),
 		replaceMethod: goresilient.NewUnaryMethod[Request, Response](client, "Replace"),
 		appendMethod:  goresilient.NewUnaryMethod[Request, Response](client, "Append"),

@@ -250,16 +250,16 @@ const file_acme_inventory_v1_inventory_proto_rawDesc = "" +
 	"\x05shelf\x18\x01 \x01(\tR\x05shelf\"H\n" +
 	"\x12WatchItemsResponse\x12\x17\n" +
 	"\aitem_id\x18\x01 \x01(\tR\x06itemId\x12\x19\n" +
-	"\bin_stock\x18\x02 \x01(\x03R\ainStock2\x8f\x02\n" +
-	"\x10InventoryService\x12d\n" +
-	"\aGetItem\x12!.acme.inventory.v1.GetItemRequest\x1a\".acme.inventory.v1.GetItemResponse\"\x12\xfa\xa9\x87\xd2\a\t\n" +
+	"\bin_stock\x18\x02 \x01(\x03R\ainStock2\xa0\x02\n" +
+	"\x10InventoryService\x12o\n" +
+	"\aGetItem\x12!.acme.inventory.v1.GetItemRequest\x1a\".acme.inventory.v1.GetItemResponse\"\x1d\xfa\xa9\x87\xd2\a\x14\n" +
 	"\a\n" +
-	"\x05400ms\x90\x02\x01\x12[\n" +
+	"\x05400ms\"\t!ffffff\xee?\x90\x02\x01\x12[\n" +
 	"\n" +
-	"WatchItems\x12$.acme.inventory.v1.WatchItemsRequest\x1a%.acme.inventory.v1.WatchItemsResponse0\x01\x1a8\xfa\xa9\x87\xd2\a2\n" +
-	"\x17env:///INVENTORY_TARGET\x12\x04\"\x02\b\x032\x06\b\x01\x12\x025s\xa2\x01\b\n" +
+	"WatchItems\x12$.acme.inventory.v1.WatchItemsRequest\x1a%.acme.inventory.v1.WatchItemsResponse0\x01\x1a>\xfa\xa9\x87\xd2\a8\n" +
+	"\x17env:///INVENTORY_TARGET\x12\x02:\x00\x1a\x028\x052\x06\b\x01\x12\x025s\xa2\x01\f\n" +
 	"\x04\n" +
-	"\x021s@\x01BPZNgithub.com/goresilient/goresilient/example/proto/acme/inventory/v1;inventoryv1b\x06proto3"
+	"\x021s\x1a\x02\x10\x03@\x01BPZNgithub.com/goresilient/goresilient/example/proto/acme/inventory/v1;inventoryv1b\x06proto3"
 
 var (
 	file_acme_inventory_v1_inventory_proto_rawDescOnce sync.Once

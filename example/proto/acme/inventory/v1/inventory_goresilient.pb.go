@@ -49,6 +49,8 @@ func (c *InventoryServiceResilientClient) GetItem(ctx context.Context, in *GetIt
 }
 
 // WatchItems sends each item of a shelf, and then what changes on it.
+//
+// The policy's retry is inherited and not applied: idempotency_level is IDEMPOTENCY_UNKNOWN.
 func (c *InventoryServiceResilientClient) WatchItems(ctx context.Context, in *WatchItemsRequest, opts ...grpc.CallOption) (InventoryService_WatchItemsClient, error) {
 	return c.stub.WatchItems(ctx, in, opts...)
 }
@@ -73,18 +75,26 @@ var inventoryServiceResilience = goresilient.ServiceDesc{
 			Source: "acme/inventory/v1/inventory.proto",
 			Lines:  policy.Lines{"": 12},
 			Service: &policy.Service{
-				Target:         policy.Set("env:///INVENTORY_TARGET"),
-				LoadBalancing:  &policy.LoadBalancing{LeastRequest: &policy.LeastRequest{Choices: policy.Set(3)}},
-				Dial:           &policy.Dial{Block: policy.Set(true), Timeout: policy.Set(5 * time.Second)},
-				MethodDefaults: &policy.Method{Timeout: &policy.Timeout{Total: policy.Set(time.Second)}, WaitForReady: policy.Set(true)},
+				Target:           policy.Set("env:///INVENTORY_TARGET"),
+				LoadBalancing:    &policy.LoadBalancing{Adaptive: &policy.Adaptive{}},
+				OutlierDetection: &policy.OutlierDetection{ConsecutiveFailures: policy.Set(5)},
+				Dial:             &policy.Dial{Block: policy.Set(true), Timeout: policy.Set(5 * time.Second)},
+				MethodDefaults: &policy.Method{
+					Timeout:      &policy.Timeout{Total: policy.Set(time.Second)},
+					Retry:        &policy.Retry{MaxAttempts: policy.Set(3)},
+					WaitForReady: policy.Set(true),
+				},
 			},
 		},
 		{
 			Level:       policy.LevelMethod,
 			Source:      "acme/inventory/v1/inventory.proto",
-			MethodLines: map[string]policy.Lines{"GetItem": {"": 30}},
+			MethodLines: map[string]policy.Lines{"GetItem": {"": 32}},
 			Methods: map[string]*policy.Method{
-				"GetItem": {Timeout: &policy.Timeout{Total: policy.Set(400 * time.Millisecond)}},
+				"GetItem": {
+					Timeout: &policy.Timeout{Total: policy.Set(400 * time.Millisecond)},
+					Hedging: &policy.Hedging{DelayQuantile: policy.Set(0.95)},
+				},
 			},
 		},
 	},

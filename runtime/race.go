@@ -1,0 +1,325 @@
+package goresilient
+
+import (
+	"fmt"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/goresilient/goresilient/runtime/internal/clock"
+	"github.com/goresilient/goresilient/runtime/internal/pushback"
+)
+
+// race is a call with hedging: attempts that run at the same time, of which the first to succeed, or to fail for good, ends
+// the call. The first attempt runs on the goroutine of the caller; a hedge runs on that of the timer that began it.
+//
+// mu guards everything but call, of which it guards log, last and targets. No attempt runs any more once the call returns.
+type race struct {
+	call *unaryCall
+	kind replyType
+
+	mu       sync.Mutex
+	timer    *time.Timer // of the next hedge; nil once there is none to come
+	delay    time.Duration
+	number   int               // attempts that have begun
+	hedges   int               // of them
+	waiting  int               // retries that have not begun yet
+	running  [maxAttempts]*try // nil where it has ended
+	active   int               // goroutines that run attempts, or wait to
+	others   sync.WaitGroup    // of them, those that are not the caller's
+	settled  bool              // the call has its result
+	quit     chan struct{}     // closed when it has; nil while nobody waits
+	reply    any               // nil if it failed
+	winner   int               // the attempt that ended the call
+	err      error             // what it ended with
+	reason   StopReason        // why there was no further attempt
+	panicked string            // what a hedge has panicked with
+}
+
+// hedgedCall is what a call with hedging needs before it needs a hedge, in one allocation.
+type hedgedCall struct {
+	race    race
+	call    unaryCall
+	first   try
+	attempt timedAttempt
+}
+
+// maxAttempts is the most that policy allows.
+const maxAttempts = 5
+
+// race makes the call with hedges, the first of them after delay. It returns how many attempts were made. The goroutines of
+// the attempts share a copy of c.
+func (c *unaryCall) race(out any, delay time.Duration) (any, int, error) {
+	h := &hedgedCall{call: *c}
+	r, t := &h.race, &h.first
+	r.call, r.kind, r.delay, r.number, r.active = &h.call, typeOf(out), delay, 1, 1
+	t.number, t.timed = 1, &h.attempt
+	c = r.call
+	c.p.guards.first(c.start)
+	r.mu.Lock()
+	began := r.begin(t)
+	if began && c.p.hedge.maxAttempts > 1 {
+		r.timer = time.AfterFunc(delay, r.hedge)
+	}
+	r.mu.Unlock()
+	if !began {
+		return nil, 0, c.failure(c.expired(), StoppedByDeadline)
+	}
+	defer r.leave()
+	r.run(t, out)
+	r.others.Wait()
+	if r.panicked != "" {
+		panic(r.panicked)
+	}
+	c.won(&try{number: r.winner})
+	if r.err != nil {
+		return nil, r.number, c.failure(r.err, r.reason)
+	}
+	return r.reply, r.number, nil
+}
+
+// leave ends what still runs, if an interceptor panics on the goroutine of the caller.
+func (r *race) leave() {
+	r.mu.Lock()
+	r.stop()
+	r.mu.Unlock()
+	r.others.Wait()
+}
+
+// begin makes the attempt ready; r.mu is held. It fails if there is no time left.
+func (r *race) begin(t *try) bool {
+	if !r.call.begin(t, true) {
+		return false
+	}
+	r.running[t.number-1] = t
+	return true
+}
+
+// hedge begins another attempt while at least one is under way. The timer calls it.
+func (r *race) hedge() {
+	c := r.call
+	r.mu.Lock()
+	if r.settled || r.active == 0 || r.number+r.waiting >= c.p.maxAttempts() || isCancelled(c.ctx) {
+		r.mu.Unlock()
+		return
+	}
+	now := clock.Now()
+	stop := StopReason("")
+	if !c.inTime(now, 0) {
+		stop = StoppedByDeadline
+	} else if !c.p.guards.withdrawHedge(now) {
+		stop = StoppedByBudget
+	}
+	t := &try{number: r.number + 1, hedge: true}
+	if stop == "" && !r.begin(t) {
+		stop = StoppedByDeadline
+	}
+	if stop != "" {
+		r.timer = nil
+		r.mu.Unlock()
+		if o := c.m.client.observer; o != nil {
+			o.Observe(c.ctx, &StopEvent{Method: c.fullName, Reason: stop, Hedge: true})
+		}
+		return
+	}
+	r.number++
+	r.hedges++
+	r.active++
+	r.others.Add(1) // at least one attempt runs: nobody waits for others to reach 0
+	if r.timer = nil; r.hedges+1 < c.p.hedge.maxAttempts {
+		r.timer = time.AfterFunc(r.delay, r.hedge)
+	}
+	r.mu.Unlock()
+	r.runAside(t)
+}
+
+// runAside is run on the goroutine of a hedge. A panic becomes one of the caller's goroutine, which may recover from it.
+func (r *race) runAside(t *try) {
+	defer r.others.Done()
+	ended := false
+	defer func() {
+		if ended {
+			return
+		}
+		v := recover()
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.panicked = fmt.Sprintf("%v\n\n%s", v, debug.Stack())
+		r.active--
+		r.stop()
+	}()
+	r.run(t, r.kind.fresh())
+	ended = true
+}
+
+// run makes the attempt, and those that follow when it fails.
+func (r *race) run(t *try, reply any) {
+	for t != nil {
+		r.call.invoke(t, reply)
+		var wait time.Duration
+		t, wait = r.ended(t, reply)
+		if t == nil {
+			return
+		}
+		t = r.resume(t, wait)
+		reply = r.kind.fresh()
+	}
+}
+
+// ended takes the result of an attempt. It returns the next attempt, to be made by the same goroutine after a while, nil if
+// there is none.
+func (r *race) ended(t *try, reply any) (next *try, wait time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	c := r.call
+	r.running[t.number-1] = nil
+	if r.settled {
+		r.active--
+		return nil, 0
+	}
+	if t.err == nil {
+		r.active--
+		r.settle(t, reply, "")
+		return nil, 0
+	}
+	c.log = append(c.log, t.attempt(c))
+	r.obey(t)
+	wait, stop := r.again(t)
+	if stop == "" {
+		r.waiting++
+		return new(try), wait
+	}
+	r.active--
+	if r.active == 0 || r.fatal(t) {
+		r.settle(t, nil, stop)
+	}
+	return nil, 0
+}
+
+// obey puts the next hedge off to when the server wants it, or gives it up if the server wants none (gRFC A6); r.mu is held.
+// Attempts under way go on.
+func (r *race) obey(t *try) {
+	wait, present, stopped := pushback.Parse(t.pushback())
+	switch {
+	case r.timer == nil || !present:
+	case stopped:
+		r.timer.Stop()
+		r.timer = nil
+	default:
+		r.timer.Reset(wait)
+	}
+}
+
+// again is [unaryCall.again] for the attempts of a race, which count together; r.mu is held.
+func (r *race) again(t *try) (time.Duration, StopReason) {
+	made := r.number + r.waiting
+	if made >= r.call.p.maxAttempts() {
+		return 0, StoppedByAttempts
+	}
+	numbered := *t
+	numbered.number = made - r.hedges // hedges have a limit of their own
+	return r.call.again(&numbered)
+}
+
+// fatal tells whether the failure of t ends the call although other attempts are under way. One that another endpoint may
+// not share does not.
+func (r *race) fatal(t *try) bool {
+	c := r.call
+	if isCancelled(c.ctx) {
+		return true
+	}
+	if refusedHere(t.err) {
+		return false
+	}
+	return !c.p.hedge.tolerates(t)
+}
+
+// settle ends the call with the attempt's result; r.mu is held.
+func (r *race) settle(t *try, reply any, reason StopReason) {
+	r.winner, r.reply, r.err, r.reason = t.number, reply, t.err, reason
+	if t.err != nil {
+		r.err = r.call.final(t, reason)
+	}
+	r.stop()
+}
+
+// stop lets nothing more begin, and cancels what runs; r.mu is held. A second time it does nothing.
+func (r *race) stop() {
+	if r.settled {
+		return
+	}
+	r.settled = true
+	if r.timer != nil {
+		r.timer.Stop()
+		r.timer = nil
+	}
+	if r.quit != nil {
+		close(r.quit)
+	}
+	for _, other := range r.running {
+		if other != nil {
+			other.timed.Cancel(errSuperseded)
+		}
+	}
+}
+
+// resume waits, and makes the next attempt ready. It returns nil if the call has ended meanwhile.
+func (r *race) resume(t *try, wait time.Duration) *try {
+	if wait > 0 {
+		r.wait(wait)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.waiting--
+	t.number = r.number + 1
+	reason := StoppedByDeadline
+	switch {
+	case r.settled:
+	case isCancelled(r.call.ctx):
+		reason = gaveUp(r.call.ctx)
+	case r.call.m.client.isGone():
+		reason = StoppedByClose
+	case r.begin(t):
+		r.number++
+		return t
+	}
+	r.active--
+	if r.active == 0 && !r.settled {
+		r.settle(&try{number: r.number, err: r.call.expired()}, nil, reason)
+	}
+	return nil
+}
+
+// wait returns after d, when the call has ended, when the caller gives up, or when the client is closed.
+func (r *race) wait(d time.Duration) {
+	r.mu.Lock()
+	if r.settled {
+		r.mu.Unlock()
+		return
+	}
+	if r.quit == nil {
+		r.quit = make(chan struct{})
+	}
+	quit := r.quit
+	r.mu.Unlock()
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-quit:
+	case <-r.call.m.client.gone():
+	case <-r.call.ctx.Done():
+	}
+}
+
+// hedgeDelay returns after which time the call is hedged; false if it is not.
+func (c *unaryCall) hedgeDelay() (time.Duration, bool) {
+	h := c.p.hedge
+	if h == nil || c.once || c.nested && h.skipNested {
+		return 0, false
+	}
+	if h.delay > 0 {
+		return h.delay, true
+	}
+	return c.p.guards.quantile.Delay(c.start)
+}
