@@ -3,7 +3,7 @@
 # buf and the linters are built from tools/go.mod. GOWORK=off: go does not take -modfile within a workspace.
 TOOL := GOWORK=off go tool -modfile=tools/go.mod
 
-.PHONY: all generate lint test bench soak
+.PHONY: all generate lint test bench soak sim
 
 all: generate lint test
 
@@ -39,3 +39,7 @@ BENCH ?= .
 bench:
 	go test -run '^$$' -bench '$(BENCH)' -benchmem ./...
 	cd bench && GOWORK=off go test -run '^$$' -bench '$(BENCH)' -benchmem ./...
+
+# The simulation of load balancing: the pictures and tables of docs/balancing, in about three minutes of one core.
+sim:
+	cd bench && GOWORK=off go run ./sim/cmd

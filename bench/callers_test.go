@@ -2,14 +2,13 @@ package bench_test
 
 import (
 	"context"
-	"net"
 	"testing"
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
-	"google.golang.org/grpc/test/bufconn"
 
+	"github.com/goresilient/goresilient/bench/internal/contest"
+	"github.com/goresilient/goresilient/bench/internal/network"
 	plainv1 "github.com/goresilient/goresilient/bench/proto/acme/plain/v1"
 	inventoryv1 "github.com/goresilient/goresilient/example/proto/acme/inventory/v1"
 	goresilient "github.com/goresilient/goresilient/runtime"
@@ -25,16 +24,16 @@ type getter[Req, Res any] interface {
 }
 
 // caller is a contender that calls GetItem under ctx.
-func caller[Req, Res any](ctx context.Context, name string, client getter[Req, Res], in *Req) contender {
-	return contender{name, func() error {
+func caller[Req, Res any](ctx context.Context, name string, client getter[Req, Res], in *Req) contest.Contender {
+	return contest.Contender{Name: name, Call: func() error {
 		_, err := client.GetItem(ctx, in)
 		return err
 	}}
 }
 
 // callerByHand is a contender that does on each call what policy would do for it.
-func callerByHand[Req, Res any](ctx context.Context, name string, client getter[Req, Res], in *Req, opts ...grpc.CallOption) contender {
-	return contender{name, func() error {
+func callerByHand[Req, Res any](ctx context.Context, name string, client getter[Req, Res], in *Req, opts ...grpc.CallOption) contest.Contender {
+	return contest.Contender{Name: name, Call: func() error {
 		ctx, cancel := context.WithTimeout(ctx, total)
 		defer cancel()
 		_, err := client.GetItem(ctx, in, opts...)
@@ -61,46 +60,17 @@ func (inventoryServer) GetItem(_ context.Context, in *inventoryv1.GetItemRequest
 	return &inventoryv1.GetItemResponse{ItemId: in.GetItemId(), InStock: 7, Server: "memory"}, nil
 }
 
-// network is one server of both services in memory. Each client has a connection of its own to it.
-type network struct{ listener *bufconn.Listener }
-
-// memoryTarget leaves discovery out: it is one address.
-const memoryTarget = "passthrough:///memory"
-
-func newNetwork(tb testing.TB) *network {
-	n := &network{bufconn.Listen(1 << 20)}
-	server := grpc.NewServer()
-	plainv1.RegisterPlainServiceServer(server, plainServer{})
-	inventoryv1.RegisterInventoryServiceServer(server, inventoryServer{})
-	done := make(chan error, 1)
-	go func() { done <- server.Serve(n.listener) }()
-	tb.Cleanup(func() {
-		server.Stop()
-		if err := <-done; err != nil {
-			tb.Error(err)
-		}
+func newNetwork(tb testing.TB) *network.Network {
+	return network.Memory(tb, func(s *grpc.Server) {
+		plainv1.RegisterPlainServiceServer(s, plainServer{})
+		inventoryv1.RegisterInventoryServiceServer(s, inventoryServer{})
 	})
-	return n
 }
 
-func (n *network) dial(ctx context.Context, _ string) (net.Conn, error) {
-	return n.listener.DialContext(ctx)
-}
-
-// plain returns a connection as grpc makes it by itself.
-func (n *network) plain(tb testing.TB) *grpc.ClientConn {
-	conn, err := grpc.NewClient(memoryTarget, grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithContextDialer(n.dial))
-	if err != nil {
-		tb.Fatal(err)
-	}
-	tb.Cleanup(func() { closeOrFail(tb, conn.Close) })
-	return conn
-}
-
-// resilient is the option that gives a client of ours the same connection.
-func (n *network) resilient() goresilient.Option {
+// resilient is the option that gives a client of ours a connection to n.
+func resilient(n *network.Network) goresilient.Option {
 	return options{
-		goresilient.WithTarget(memoryTarget), goresilient.WithInsecure(), goresilient.WithDialer(n.dial), goresilient.WithoutEnvironment(),
+		goresilient.WithTarget(network.Target), goresilient.WithInsecure(), goresilient.WithDialer(n.Dial), goresilient.WithoutEnvironment(),
 	}
 }
 
@@ -124,7 +94,13 @@ func newPlain(tb testing.TB, opts ...goresilient.Option) *plainv1.PlainServiceRe
 }
 
 func newInventory(tb testing.TB, opts ...goresilient.Option) *inventoryv1.InventoryServiceResilientClient {
-	client, err := inventoryv1.NewInventoryServiceResilientClient(opts...)
+	// What the peer does not do either.
+	var alike inventoryv1.InventoryServiceResilientOptions
+	alike.GetItem.Policy = &policy.Method{
+		Retry:   &policy.Retry{Disabled: policy.Set(true)},
+		Hedging: &policy.Hedging{Disabled: policy.Set(true)},
+	}
+	client, err := inventoryv1.NewInventoryServiceResilientClient(append(opts, alike)...)
 	if err != nil {
 		tb.Fatal(err)
 	}

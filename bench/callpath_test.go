@@ -6,6 +6,7 @@ import (
 
 	"google.golang.org/grpc"
 
+	"github.com/goresilient/goresilient/bench/internal/contest"
 	plainv1 "github.com/goresilient/goresilient/bench/proto/acme/plain/v1"
 	goresilient "github.com/goresilient/goresilient/runtime"
 )
@@ -32,7 +33,7 @@ func (noNetwork) NewStream(context.Context, *grpc.StreamDesc, string, ...grpc.Ca
 type callPathCase struct {
 	name       string
 	configured bool
-	contenders func(tb testing.TB) []contender
+	contenders func(tb testing.TB) []contest.Contender
 }
 
 // bystander is a context that somebody may cancel, as the context of a server's handler is.
@@ -43,22 +44,22 @@ func bystander(tb testing.TB) context.Context {
 }
 
 // floor is a contender that calls noNetwork itself: the unit in which the gate measures what a client adds.
-func floor(ctx context.Context) contender {
+func floor(ctx context.Context) contest.Contender {
 	in, out := plainRequest(), new(plainv1.GetItemResponse)
 	var conn grpc.ClientConnInterface = noNetwork{}
-	return contender{"floor", func() error { return conn.Invoke(ctx, plainv1.PlainService_GetItem_FullMethodName, in, out) }}
+	return contest.Contender{Name: "floor", Call: func() error { return conn.Invoke(ctx, plainv1.PlainService_GetItem_FullMethodName, in, out) }}
 }
 
-func nothingConfigured(ctx context.Context, tb testing.TB) []contender {
-	return []contender{
+func nothingConfigured(ctx context.Context, tb testing.TB) []contest.Contender {
+	return []contest.Contender{
 		caller(ctx, "ours", newPlain(tb, goresilient.WithConn(noNetwork{})), plainRequest()),
 		caller(ctx, "grpc", plainv1.NewPlainServiceClient(noNetwork{}), plainRequest()),
 		floor(ctx),
 	}
 }
 
-func totalDeadline(ctx context.Context, tb testing.TB) []contender {
-	return []contender{
+func totalDeadline(ctx context.Context, tb testing.TB) []contest.Contender {
+	return []contest.Contender{
 		caller(ctx, "ours", newPlain(tb, goresilient.WithConn(noNetwork{}), deadlinePolicy()), plainRequest()),
 		callerByHand(ctx, "grpc", plainv1.NewPlainServiceClient(noNetwork{}), plainRequest()),
 		floor(ctx),
@@ -66,10 +67,10 @@ func totalDeadline(ctx context.Context, tb testing.TB) []contender {
 }
 
 var callPathCases = []callPathCase{
-	{"nothing configured/background", false, func(tb testing.TB) []contender { return nothingConfigured(context.Background(), tb) }},
-	{"nothing configured/cancellable", false, func(tb testing.TB) []contender { return nothingConfigured(bystander(tb), tb) }},
-	{"deadline/background", true, func(tb testing.TB) []contender { return totalDeadline(context.Background(), tb) }},
-	{"deadline/cancellable", true, func(tb testing.TB) []contender { return totalDeadline(bystander(tb), tb) }},
+	{"nothing configured/background", false, func(tb testing.TB) []contest.Contender { return nothingConfigured(context.Background(), tb) }},
+	{"nothing configured/cancellable", false, func(tb testing.TB) []contest.Contender { return nothingConfigured(bystander(tb), tb) }},
+	{"deadline/background", true, func(tb testing.TB) []contest.Contender { return totalDeadline(context.Background(), tb) }},
+	{"deadline/cancellable", true, func(tb testing.TB) []contest.Contender { return totalDeadline(bystander(tb), tb) }},
 }
 
 // BenchmarkCallPath is what a client does for a call when there is no network, beside the plain generated client. With a
@@ -78,10 +79,10 @@ func BenchmarkCallPath(b *testing.B) {
 	for _, c := range callPathCases {
 		b.Run(c.name, func(b *testing.B) {
 			contenders := c.contenders(b)
-			contest := newContest(b, 1, callPathBatch, contenders...)
-			contest.bench(b)
-			b.ReportMetric(contest.times.added(0), "added-ns/op")
-			b.ReportMetric(allocations(b, contenders[0])-allocations(b, contenders[1]), "added-allocs/op")
+			c := contest.New(b, 1, callPathBatch, contenders...)
+			c.Bench(b)
+			b.ReportMetric(contest.Median(c.Times.Added(0, 1)), "added-ns/op")
+			b.ReportMetric(contest.Allocations(b, contenders[0])-contest.Allocations(b, contenders[1]), "added-allocs/op")
 		})
 	}
 }

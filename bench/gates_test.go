@@ -2,7 +2,11 @@
 
 package bench_test
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/goresilient/goresilient/bench/internal/contest"
+)
 
 // The goals that TestGates holds. Each is relative to a peer that runs in the same rounds; none is a time.
 const (
@@ -18,7 +22,12 @@ const (
 	// generationGoal is processor time and peak memory of the plugin, over those of protoc-gen-go-grpc.
 	generationGoal   = 1.0
 	generationRounds = 5
+
+	gateStep, gateMost = 500, 8000 // rounds
 )
+
+// ratios are those of ours to its peer.
+func ratios(s contest.Samples) []float64 { return s.Ratios(0, 1) }
 
 func TestGates(t *testing.T) {
 	t.Run("unary", gateUnary)
@@ -34,12 +43,12 @@ func gateUnary(t *testing.T) {
 				continue
 			}
 			t.Run(c.name+"/"+shape.name, func(t *testing.T) {
-				contest := shape.contest(t, c)
-				contest.settle(t, unaryMargin/2)
-				ratio := contest.times.ratio(0)
-				low, high := contest.times.interval(0)
+				match := shape.of(t, c)
+				match.Settle(t, gateStep, gateMost, unaryMargin/2, ratios)
+				ratio := contest.Median(ratios(match.Times))
+				low, high := contest.Interval(ratios(match.Times))
 				t.Logf("ours %.0f ns, grpc %.0f ns, ratio %.3f (%.3f to %.3f), control %.3f, %d rounds",
-					contest.times.median(0), contest.times.median(1), ratio, low, high, contest.times.ratio(2), contest.times.rounds())
+					match.Times.Median(0), match.Times.Median(1), ratio, low, high, contest.Median(match.Times.Ratios(2, 1)), match.Times.Rounds())
 				if ratio > unaryGoal+unaryMargin {
 					t.Errorf("a call takes %.3f times as long as the plain client's; the goal is %.2f, with %.2f for noise; "+
 						"find out what costs with -bench Unary -cpuprofile", ratio, unaryGoal, unaryMargin)
@@ -53,12 +62,12 @@ func gateCallPath(t *testing.T) {
 	for _, c := range callPathCases {
 		t.Run(c.name, func(t *testing.T) {
 			contenders := c.contenders(t)
-			ours, peer := allocations(t, contenders[0]), allocations(t, contenders[1])
-			contest := newContest(t, 1, callPathBatch, contenders...)
-			contest.settle(t, unaryMargin)
-			added := contest.times.addedIn(2, 0)
-			t.Logf("ours %.0f ns, grpc %.0f ns, floor %.0f ns, %+.0f ns, %.2f floors, %+.0f allocations, %d rounds", contest.times.median(0),
-				contest.times.median(1), contest.times.median(2), contest.times.added(0), added, ours-peer, contest.times.rounds())
+			ours, peer := contest.Allocations(t, contenders[0]), contest.Allocations(t, contenders[1])
+			match := contest.New(t, 1, callPathBatch, contenders...)
+			match.Settle(t, gateStep, gateMost, unaryMargin, ratios)
+			added := contest.Median(match.Times.AddedIn(2, 0, 1))
+			t.Logf("ours %.0f ns, grpc %.0f ns, floor %.0f ns, %+.0f ns, %.2f floors, %+.0f allocations, %d rounds", match.Times.Median(0),
+				match.Times.Median(1), match.Times.Median(2), contest.Median(match.Times.Added(0, 1)), added, ours-peer, match.Times.Rounds())
 			if c.configured {
 				return
 			}
@@ -79,9 +88,9 @@ func gateGeneration(t *testing.T) {
 	for range generationRounds {
 		g.round(t)
 	}
-	t.Logf("ours %.0f ms and %.0f MB, grpc %.0f ms and %.0f MB", 1000*g.processor.median(0), g.memory.median(0), 1000*g.processor.median(1), g.memory.median(1))
-	for what, s := range map[string]samples{"processor time": g.processor, "memory": g.memory} {
-		if ratio := s.ratio(0); ratio > generationGoal {
+	t.Logf("ours %.0f ms and %.0f MB, grpc %.0f ms and %.0f MB", 1000*g.processor.Median(0), g.memory.Median(0), 1000*g.processor.Median(1), g.memory.Median(1))
+	for what, s := range map[string]contest.Samples{"processor time": g.processor, "memory": g.memory} {
+		if ratio := contest.Median(ratios(s)); ratio > generationGoal {
 			t.Errorf("the plugin takes %.2f times the %s of protoc-gen-go-grpc; the goal is %.2f; "+
 				"find out what costs with the benchmark of internal/generator", ratio, what, generationGoal)
 		}

@@ -10,6 +10,8 @@ import (
 
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/pluginpb"
+
+	"github.com/goresilient/goresilient/bench/internal/contest"
 )
 
 // plugins are ours and its peer, as packages of programs that this module knows as tools.
@@ -24,16 +26,16 @@ type generation struct {
 	request  string   // the file that holds it
 	floor    int64    // the least peak that a launch can show, in bytes
 
-	processor samples // seconds
-	memory    samples // megabytes at the peak
+	processor contest.Samples // seconds
+	memory    contest.Samples // megabytes at the peak
 }
 
 func newGeneration(tb testing.TB) *generation {
 	dir := tb.TempDir()
 	g := &generation{
 		request:   filepath.Join(dir, "request"),
-		processor: make(samples, len(plugins)),
-		memory:    make(samples, len(plugins)),
+		processor: make(contest.Samples, len(plugins)),
+		memory:    make(contest.Samples, len(plugins)),
 	}
 	if err := os.WriteFile(g.request, largeRequest(tb), 0o600); err != nil {
 		tb.Fatal(err)
@@ -101,10 +103,10 @@ func BenchmarkGenerate(b *testing.B) {
 	}
 	b.ReportMetric(0, "ns/op")
 	for i, name := range []string{"ours", "grpc"} {
-		b.ReportMetric(g.processor.median(i)*1000, name+"-cpu-ms/op")
-		b.ReportMetric(g.memory.median(i), name+"-peak-MB/op")
+		b.ReportMetric(g.processor.Median(i)*1000, name+"-cpu-ms/op")
+		b.ReportMetric(g.memory.Median(i), name+"-peak-MB/op")
 	}
 	b.ReportMetric(float64(g.floor)/(1<<20), "floor-MB")
-	b.ReportMetric(g.processor.ratio(0), "cpu-ratio")
-	b.ReportMetric(g.memory.ratio(0), "peak-ratio")
+	b.ReportMetric(contest.Median(g.processor.Ratios(0, 1)), "cpu-ratio")
+	b.ReportMetric(contest.Median(g.memory.Ratios(0, 1)), "peak-ratio")
 }

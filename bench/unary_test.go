@@ -5,6 +5,8 @@ import (
 
 	"google.golang.org/grpc"
 
+	"github.com/goresilient/goresilient/bench/internal/contest"
+	"github.com/goresilient/goresilient/bench/internal/network"
 	plainv1 "github.com/goresilient/goresilient/bench/proto/acme/plain/v1"
 	inventoryv1 "github.com/goresilient/goresilient/example/proto/acme/inventory/v1"
 )
@@ -16,25 +18,25 @@ const unaryBatch = 4
 // one would be 1 on a machine without noise.
 type unaryCase struct {
 	name       string
-	contenders func(tb testing.TB, n *network) []contender
+	contenders func(tb testing.TB, n *network.Network) []contest.Contender
 }
 
 var unaryCases = []unaryCase{
-	{"nothing configured", func(tb testing.TB, n *network) []contender {
-		return []contender{
-			caller(tb.Context(), "ours", newPlain(tb, n.resilient()), plainRequest()),
-			caller(tb.Context(), "grpc", plainv1.NewPlainServiceClient(n.plain(tb)), plainRequest()),
-			caller(tb.Context(), "control", plainv1.NewPlainServiceClient(n.plain(tb)), plainRequest()),
+	{"nothing configured", func(tb testing.TB, n *network.Network) []contest.Contender {
+		return []contest.Contender{
+			caller(tb.Context(), "ours", newPlain(tb, resilient(n)), plainRequest()),
+			caller(tb.Context(), "grpc", plainv1.NewPlainServiceClient(n.Conn(tb)), plainRequest()),
+			caller(tb.Context(), "control", plainv1.NewPlainServiceClient(n.Conn(tb)), plainRequest()),
 		}
 	}},
 	// The policy of the example: a deadline, and wait_for_ready.
-	{"annotated", func(tb testing.TB, n *network) []contender {
-		byHand := func(name string) contender {
-			client := inventoryv1.NewInventoryServiceClient(n.plain(tb))
+	{"annotated", func(tb testing.TB, n *network.Network) []contest.Contender {
+		byHand := func(name string) contest.Contender {
+			client := inventoryv1.NewInventoryServiceClient(n.Conn(tb))
 			return callerByHand(tb.Context(), name, client, inventoryRequest(), grpc.WaitForReady(true))
 		}
-		return []contender{
-			caller(tb.Context(), "ours", newInventory(tb, n.resilient()), inventoryRequest()),
+		return []contest.Contender{
+			caller(tb.Context(), "ours", newInventory(tb, resilient(n)), inventoryRequest()),
 			byHand("grpc"),
 			byHand("control"),
 		}
@@ -55,15 +57,15 @@ var unaryShapes = []unaryShape{
 	{name: "in flight=1, fresh goroutine", inFlight: 1, fresh: true},
 }
 
-// contest returns the contest of a case's clients in a shape.
-func (s unaryShape) contest(tb testing.TB, c unaryCase) *contest {
+// of returns the contest of a case's clients in a shape.
+func (s unaryShape) of(tb testing.TB, c unaryCase) *contest.Contest {
 	contenders := c.contenders(tb, newNetwork(tb))
 	if s.fresh {
 		for i := range contenders {
-			contenders[i].call = inFreshGoroutine(contenders[i].call)
+			contenders[i].Call = inFreshGoroutine(contenders[i].Call)
 		}
 	}
-	return newContest(tb, s.inFlight, unaryBatch, contenders...)
+	return contest.New(tb, s.inFlight, unaryBatch, contenders...)
 }
 
 func inFreshGoroutine(call func() error) func() error {
@@ -78,7 +80,7 @@ func inFreshGoroutine(call func() error) func() error {
 func BenchmarkUnary(b *testing.B) {
 	for _, c := range unaryCases {
 		for _, shape := range unaryShapes {
-			b.Run(c.name+"/"+shape.name, func(b *testing.B) { shape.contest(b, c).bench(b) })
+			b.Run(c.name+"/"+shape.name, func(b *testing.B) { shape.of(b, c).Bench(b) })
 		}
 	}
 }

@@ -1,0 +1,90 @@
+package calls_test
+
+import (
+	"context"
+	"testing"
+
+	"google.golang.org/grpc"
+
+	"github.com/goresilient/goresilient/bench/internal/contest"
+	"github.com/goresilient/goresilient/bench/internal/network"
+	plainv1 "github.com/goresilient/goresilient/bench/proto/acme/plain/v1"
+	goresilient "github.com/goresilient/goresilient/runtime"
+)
+
+const (
+	inFlight     = 16
+	networkBatch = 4
+	// networkGoal is a call with everything on, over that of the plain connection under context.WithTimeout; networkHeld is what
+	// was reached, and fails the test.
+	networkGoal = 1.05
+	networkHeld = 1.2
+	// networkMargin is for noise, as far as a second plain connection was seen from 1.
+	networkMargin = 0.02
+	networkMost   = 600 // rounds
+)
+
+type plainServer struct {
+	plainv1.UnimplementedPlainServiceServer
+}
+
+func (plainServer) GetItem(_ context.Context, in *plainv1.GetItemRequest) (*response, error) {
+	return &response{ItemId: in.GetItemId(), InStock: 7, Server: "network"}, nil
+}
+
+// networks are what the calls go over.
+var networks = map[string]func(testing.TB, func(*grpc.Server)) *network.Network{
+	"memory":   network.Memory,
+	"loopback": network.Loopback,
+}
+
+// networkContest has 16 calls in flight: ours with everything on, the plain connection whose caller sets a deadline, the plain
+// one without, and those peers that are asked for.
+func networkContest(tb testing.TB, make func(testing.TB, func(*grpc.Server)) *network.Network, peers ...peer) (*contest.Contest, []contest.Contender) {
+	n := make(tb, func(s *grpc.Server) { plainv1.RegisterPlainServiceServer(s, plainServer{}) })
+	over := func(p peer) contest.Contender {
+		return invoker(tb.Context(), p.name, p.conn(tb, grpc.WithContextDialer(n.Dial)))
+	}
+	contenders := []contest.Contender{
+		ours(tb.Context(), tb, "goresilient", hedged(), goresilient.WithTarget(network.Target), goresilient.WithInsecure(), goresilient.WithDialer(n.Dial)),
+		over(withTimeout),
+		invoker(tb.Context(), "grpc, no deadline", n.Conn(tb)),
+	}
+	for _, p := range peers {
+		contenders = append(contenders, over(p))
+	}
+	return contest.New(tb, inFlight, networkBatch, contenders...), contenders
+}
+
+// BenchmarkNetwork is a call with everything on over a network, with 16 in flight.
+func BenchmarkNetwork(b *testing.B) {
+	for name, make := range networks {
+		b.Run(name, func(b *testing.B) {
+			c, contenders := networkContest(b, make, failsafeHedge, goZeroDefault)
+			for b.Loop() {
+				c.Round(b)
+			}
+			b.ReportMetric(0, "ns/op")
+			for i, s := range contenders {
+				b.Logf("%s: %.1f µs, %.3f of grpc with a deadline, %.3f of grpc without", s.Name, c.Times.Median(i)/1000,
+					contest.Median(c.Times.Ratios(i, 1)), contest.Median(c.Times.Ratios(i, 2)))
+			}
+		})
+	}
+}
+
+func gateNetwork(t *testing.T) {
+	for name, make := range networks {
+		t.Run(name, func(t *testing.T) {
+			c, contenders := networkContest(t, make)
+			ratios := func(s contest.Samples) []float64 { return s.Ratios(0, 1) }
+			c.Settle(t, gateStep, networkMost, networkMargin/2, ratios)
+			for i, s := range contenders {
+				t.Logf("%s: %.1f µs, %.3f", s.Name, c.Times.Median(i)/1000, contest.Median(c.Times.Ratios(i, 1)))
+			}
+			if ratio := contest.Median(ratios(c.Times)); ratio > networkHeld+networkMargin {
+				t.Errorf("a call with everything on takes %.3f times as long as one of grpc; it was %.2f at most, and the goal is %.2f", ratio, networkHeld, networkGoal)
+			}
+		})
+	}
+}

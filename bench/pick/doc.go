@@ -1,0 +1,2 @@
+// Package pick measures a pick with its completion, beside the balancers of peers.
+package pick

@@ -1,0 +1,84 @@
+package pool_test
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/goresilient/goresilient/bench/internal/contest"
+)
+
+// goals are ours over grpc's round_robin with 10 000 endpoints, by operation.
+var goals = map[string]float64{
+	"bring-up":     0.01,
+	"one replaced": 0.04,
+	"same list":    0.02,
+}
+
+// fewer is by how much the goals are wider with 1 000 endpoints, where what grpc does for all of them costs less beside what has
+// to be done for one.
+const fewer = 4
+
+// heapGoal is what an endpoint takes of the heap, over what it takes with grpc's round_robin.
+const heapGoal = 0.3
+
+// connectGoal is the bring-up of 10 000 real connections, over the same with grpc's round_robin.
+const connectGoal = 0.1
+
+// TestGates holds adaptive with everything on beside grpc's round_robin: with 1 000 endpoints, or with -full the 10 000 for
+// which the goals are meant.
+func TestGates(t *testing.T) {
+	n := 1_000
+	if *full {
+		n = quadratic
+	}
+	s, ours := newStates(t, n), everything(len(arms)-1)
+	for _, op := range operations {
+		goal, held := goals[op.name]
+		if !held {
+			continue
+		}
+		if !*full {
+			goal *= fewer
+		}
+		t.Run(fmt.Sprintf("%s/endpoints=%d", op.name, n), func(t *testing.T) {
+			times := gateTimes(t, op, s, ours)
+			ratio := times.Median(0) / times.Median(1)
+			t.Logf("%s %.0f µs, %s %.0f µs, ratio %.4f", ours.name, times.Median(0), grpcRoundRobin.name, times.Median(1), ratio)
+			if ratio > goal {
+				t.Errorf("it takes %.4f times as long as grpc's round_robin; the goal is %.2f; find out what costs with -bench Pool -cpuprofile", ratio, goal)
+			}
+		})
+	}
+	t.Run(fmt.Sprintf("heap/endpoints=%d", n), func(t *testing.T) {
+		mine, grpcs := heapOf(t, s, ours), heapOf(t, s, grpcRoundRobin)
+		t.Logf("%s %.0f B an endpoint, %s %.0f B", ours.name, mine, grpcRoundRobin.name, grpcs)
+		if mine > heapGoal*grpcs {
+			t.Errorf("an endpoint takes %.2f times the heap that it takes with grpc's round_robin; the goal is %.2f", mine/grpcs, heapGoal)
+		}
+	})
+}
+
+// TestConnectGate brings up real connections in memory: 10 000 with -full. With few of them, what connecting itself takes is
+// most of the time, and nothing is held.
+func TestConnectGate(t *testing.T) {
+	n := 100
+	if *full {
+		n = quadratic
+	}
+	m := newMany(t)
+	ours, grpcs := m.bringUp(t, n, m.resilient), m.bringUp(t, n, m.grpc)
+	ratio := ours.Seconds() / grpcs.Seconds()
+	t.Logf("%d endpoints: ours %v, grpc %v, ratio %.3f", n, ours, grpcs, ratio)
+	if *full && ratio > connectGoal {
+		t.Errorf("%d connections take %.3f times as long as with grpc's round_robin; the goal is %.2f", n, ratio, connectGoal)
+	}
+}
+
+// gateTimes measures both in turns, except where the peer takes half a minute: once, after ours.
+func gateTimes(tb testing.TB, op operation, s states, ours side) contest.Samples {
+	if op.name == "bring-up" && s.n >= quadratic {
+		times := sideBySide(rounds(op, s.n), op.begin(tb, s, ours))
+		return append(times, sideBySide(1, op.begin(tb, s, grpcRoundRobin))...)
+	}
+	return sideBySide(rounds(op, s.n), op.begin(tb, s, ours), op.begin(tb, s, grpcRoundRobin))
+}
