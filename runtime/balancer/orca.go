@@ -51,7 +51,10 @@ func (r *loadReport) weight(penalty float64) float64 {
 	if !(utilization > 0 && r.rate > 0 && r.errors >= 0) {
 		return 0
 	}
-	w := r.rate / (utilization + r.errors/r.rate*penalty)
+	if r.errors > 0 { // a division is a part of what a pick costs
+		utilization += r.errors / r.rate * penalty
+	}
+	w := r.rate / utilization
 	if !(w <= math.MaxFloat32) { // not a number, or one with which no sum could be formed
 		return 0
 	}

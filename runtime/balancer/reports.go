@@ -34,9 +34,11 @@ func newReports(ch *Channel) *reports {
 	return r
 }
 
-// take takes the report that came with the end of a call, if there is one. It may be called with nil.
+// take takes the report that came with the end of a call, if there is one: the first since the last look at the weights. Those
+// after it would cost each call more than its pick does, and the next look is at most an update period away. It may be called
+// with nil.
 func (r *reports) take(info *balancer.DoneInfo, penalty float64) {
-	if r == nil {
+	if r == nil || r.latest.Load() != 0 {
 		return
 	}
 	if load, ok := reportOf(info); ok {

@@ -110,6 +110,8 @@ func TestReportedWeights(t *testing.T) {
 	within(t, r.calls(900, l), map[string]int{"a": 100, "b": 200, "c": 600})
 	l = loads{"a": {100, 1}, "b": {100, 1}, "c": {100, 1}}
 	within(t, r.calls(900, l), map[string]int{"a": 100, "b": 200, "c": 600})
+	r.time.advance(time.Second) // the first reports since the last look were the old ones
+	within(t, r.calls(900, l), map[string]int{"a": 100, "b": 200, "c": 600})
 	r.time.advance(time.Second)
 	within(t, r.calls(300, l), map[string]int{"a": 100, "b": 100, "c": 100})
 }
@@ -240,6 +242,8 @@ func TestWeightedWithOutlierDetection(t *testing.T) {
 		got[addr]++
 	}
 	within(t, got, map[string]int{"a": 100, "b": 300})
+	r.time.advance(time.Second)
+	r.calls(40, loads{"a": {100, 1}, "b": {100, 1}})
 	r.time.advance(time.Second)
 	within(t, r.calls(200, nil), map[string]int{"a": 100, "b": 100})
 }
