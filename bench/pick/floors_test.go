@@ -31,6 +31,14 @@ func (f randomFloor) Pick(balancer.PickInfo) (balancer.PickResult, error) {
 	return balancer.PickResult{SubConn: f[rand.IntN(len(f))]}, nil
 }
 
+// nothingFloor sends all calls to one endpoint: what is left is what it takes to measure.
+type nothingFloor struct{ conn balancer.SubConn }
+
+// Pick implements [balancer.Picker].
+func (f nothingFloor) Pick(balancer.PickInfo) (balancer.PickResult, error) {
+	return balancer.PickResult{SubConn: f.conn}, nil
+}
+
 // headerFloor reads the header that the hashing balancers hash, and sends all calls to one endpoint.
 type headerFloor struct{ conn balancer.SubConn }
 

@@ -20,7 +20,7 @@ var concurrency = []struct {
 var subjects = []subject{
 	roundRobin, leastRequest, weighted, peakEWMA, consistentHash, adaptive,
 	grpcRoundRobin, grpcLeastRequest, grpcWeighted, grpcRingHash, goZeroP2C, kratosP2C,
-	floorRandom, floorHeader, floorInFlight, floorLatency,
+	floorNothing, floorRandom, floorHeader, floorInFlight, floorLatency,
 }
 
 // sizes are the numbers of endpoints.

@@ -56,6 +56,7 @@ var (
 
 // The floors.
 var (
+	floorNothing  = floor("floor: nothing", func(conns []*fake.SubConn) balancer.Picker { return nothingFloor{conns[0]} })
 	floorRandom   = floor("floor: random", func(conns []*fake.SubConn) balancer.Picker { return newRandomFloor(conns) })
 	floorInFlight = floor("floor: p2c by calls in flight", func(conns []*fake.SubConn) balancer.Picker { return newInFlightFloor(conns) })
 	floorHeader   = floor("floor: reading a header", func(conns []*fake.SubConn) balancer.Picker { return headerFloor{conns[0]} })

@@ -24,6 +24,9 @@ const heapGoal = 0.3
 // connectGoal is the bring-up of 10 000 real connections, over the same with grpc's round_robin.
 const connectGoal = 0.1
 
+// bareGoal is the same over SubConns without a policy.
+const bareGoal = 1.5
+
 // TestGates holds adaptive with everything on beside grpc's round_robin: with 1 000 endpoints, or with -full the 10 000 for
 // which the goals are meant.
 func TestGates(t *testing.T) {
@@ -66,9 +69,12 @@ func TestConnectGate(t *testing.T) {
 		n = quadratic
 	}
 	m := newMany(t)
-	ours, grpcs := m.bringUp(t, n, m.resilient), m.bringUp(t, n, m.grpc)
+	bare, ours, grpcs := m.bringUp(t, n, m.bare), m.bringUp(t, n, m.resilient), m.bringUp(t, n, m.grpc)
 	ratio := ours.Seconds() / grpcs.Seconds()
-	t.Logf("%d endpoints: ours %v, grpc %v, ratio %.3f", n, ours, grpcs, ratio)
+	t.Logf("%d endpoints: ours %v, grpc %v, ratio %.3f; bare SubConns %v, ratio %.2f", n, ours, grpcs, ratio, bare, ours.Seconds()/bare.Seconds())
+	if *full && ours.Seconds() > bareGoal*bare.Seconds() {
+		t.Errorf("%d connections take %.2f times as long as bare SubConns; the goal is %.1f", n, ours.Seconds()/bare.Seconds(), bareGoal)
+	}
 	if *full && ratio > connectGoal {
 		t.Errorf("%d connections take %.3f times as long as with grpc's round_robin; the goal is %.2f", n, ratio, connectGoal)
 	}

@@ -10,16 +10,14 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/peer"
-	"google.golang.org/grpc/resolver"
-	"google.golang.org/grpc/resolver/manual"
 	"google.golang.org/grpc/test/bufconn"
 
 	"github.com/goresilient/goresilient/bench/internal/fake"
 	plainv1 "github.com/goresilient/goresilient/bench/proto/acme/plain/v1"
 	goresilient "github.com/goresilient/goresilient/runtime"
 	"github.com/goresilient/goresilient/runtime/discovery"
+	"github.com/goresilient/goresilient/runtime/policy"
 )
 
 // smallBuffer keeps 10 000 connections and both their ends in the memory of a small machine.
@@ -107,26 +105,13 @@ func (m *many) resilient(tb testing.TB, n int) connected {
 	fake.Register(tb, registry, endpoints)
 	client, err := goresilient.NewClient(&goresilient.ServiceDesc{Name: "bench.Any"}, goresilient.WithTarget("memory:///"+fake.Service),
 		goresilient.WithResolvers(discovery.NewMemoryBuilder(registry)), goresilient.WithInsecure(), goresilient.WithDialer(m.dial),
-		goresilient.WithoutEnvironment(), goresilient.WithDialOptions(buffers...))
+		goresilient.WithoutEnvironment(), goresilient.WithDialOptions(buffers...),
+		// All are reached soonest in turn.
+		goresilient.WithPolicy(&policy.Service{LoadBalancing: &policy.LoadBalancing{RoundRobin: &policy.RoundRobin{}}}))
 	if err != nil {
 		tb.Fatal(err)
 	}
 	return connected{client.Conn(), client.Close}
-}
-
-func (m *many) grpc(tb testing.TB, n int) connected {
-	list := manual.NewBuilderWithScheme("list")
-	var state resolver.State
-	for _, a := range fake.Addresses(n) {
-		state.Endpoints = append(state.Endpoints, resolver.Endpoint{Addresses: []resolver.Address{{Addr: a}}})
-	}
-	list.InitialState(state)
-	conn, err := grpc.NewClient("list:///"+fake.Service, append(buffers, grpc.WithResolvers(list), grpc.WithContextDialer(m.dial),
-		grpc.WithDefaultServiceConfig(`{"loadBalancingConfig":[{"round_robin":{}}]}`), grpc.WithTransportCredentials(insecure.NewCredentials()))...)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return connected{conn, conn.Close}
 }
 
 // bringUp connects to n endpoints and returns how long it took until calls by turns had reached each of them.
