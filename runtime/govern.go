@@ -221,7 +221,7 @@ func (c *unaryCall) begin(t *try, cancel bool) (ok bool) {
 		c.share(t)
 	}
 	if t.timed != nil {
-		t.timed.Start(parent, timeout, t.cause)
+		t.timed.Start(parent, t.began, timeout, t.cause)
 	}
 	if repeats {
 		c.retarget(t)

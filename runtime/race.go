@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/goresilient/goresilient/runtime/internal/alarm"
 	"github.com/goresilient/goresilient/runtime/internal/clock"
 	"github.com/goresilient/goresilient/runtime/internal/pushback"
 )
@@ -19,7 +20,8 @@ type race struct {
 	kind replyType
 
 	mu       sync.Mutex
-	timer    *time.Timer // of the next hedge; nil once there is none to come
+	alarm    *alarm.Alarm // of the next hedge; nil once there is none to come
+	due      int64        // when that is, monotonic
 	delay    time.Duration
 	number   int               // attempts that have begun
 	hedges   int               // of them
@@ -59,7 +61,7 @@ func (c *unaryCall) race(out any, delay time.Duration) (any, int, error) {
 	r.mu.Lock()
 	began := r.begin(t)
 	if began && c.p.hedge.maxAttempts > 1 {
-		r.timer = time.AfterFunc(delay, r.hedge)
+		r.arm(c.start, delay)
 	}
 	r.mu.Unlock()
 	if !began {
@@ -95,15 +97,29 @@ func (r *race) begin(t *try) bool {
 	return true
 }
 
-// hedge begins another attempt while at least one is under way. The timer calls it.
-func (r *race) hedge() {
+// arm has the next hedge begin after delay; r.mu is held.
+func (r *race) arm(now int64, delay time.Duration) {
+	r.due = now + int64(delay)
+	r.alarm = alarm.Set(now, delay, r)
+}
+
+// disarm has none begin; r.mu is held.
+func (r *race) disarm() {
+	if r.alarm != nil {
+		r.alarm.Stop()
+		r.alarm = nil
+	}
+}
+
+// Ring implements [alarm.Target]: it begins another attempt while at least one is under way.
+func (r *race) Ring() {
 	c := r.call
 	r.mu.Lock()
-	if r.settled || r.active == 0 || r.number+r.waiting >= c.p.maxAttempts() || isCancelled(c.ctx) {
+	now := clock.Now()
+	if r.settled || r.alarm == nil || now < r.due || r.active == 0 || r.number+r.waiting >= c.p.maxAttempts() || isCancelled(c.ctx) {
 		r.mu.Unlock()
 		return
 	}
-	now := clock.Now()
 	stop := StopReason("")
 	if !c.inTime(now, 0) {
 		stop = StoppedByDeadline
@@ -115,7 +131,7 @@ func (r *race) hedge() {
 		stop = StoppedByDeadline
 	}
 	if stop != "" {
-		r.timer = nil
+		r.alarm = nil
 		r.mu.Unlock()
 		if o := c.m.client.observer; o != nil {
 			o.Observe(c.ctx, &StopEvent{Method: c.fullName, Reason: stop, Hedge: true})
@@ -126,8 +142,8 @@ func (r *race) hedge() {
 	r.hedges++
 	r.active++
 	r.others.Add(1) // at least one attempt runs: nobody waits for others to reach 0
-	if r.timer = nil; r.hedges+1 < c.p.hedge.maxAttempts {
-		r.timer = time.AfterFunc(r.delay, r.hedge)
+	if r.alarm = nil; r.hedges+1 < c.p.hedge.maxAttempts {
+		r.arm(now, r.delay)
 	}
 	r.mu.Unlock()
 	r.runAside(t)
@@ -201,12 +217,12 @@ func (r *race) ended(t *try, reply any) (next *try, wait time.Duration) {
 func (r *race) obey(t *try) {
 	wait, present, stopped := pushback.Parse(t.pushback())
 	switch {
-	case r.timer == nil || !present:
+	case r.alarm == nil || !present:
 	case stopped:
-		r.timer.Stop()
-		r.timer = nil
-	default:
-		r.timer.Reset(wait)
+		r.disarm()
+	default: // one that has rung already finds that it is not due
+		r.disarm()
+		r.arm(clock.Now(), wait)
 	}
 }
 
@@ -249,10 +265,7 @@ func (r *race) stop() {
 		return
 	}
 	r.settled = true
-	if r.timer != nil {
-		r.timer.Stop()
-		r.timer = nil
-	}
+	r.disarm()
 	if r.quit != nil {
 		close(r.quit)
 	}

@@ -195,7 +195,7 @@ func (s *stream) prepare(callers []grpc.CallOption) (context.Context, []grpc.Cal
 		}
 		s.told.Gate = s.gate(once)
 	}
-	s.limited.Start(parent, total, struck)
+	s.limited.Start(parent, s.start, total, struck)
 	return s.limited, opts
 }
 

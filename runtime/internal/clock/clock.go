@@ -1,7 +1,10 @@
 // Package clock tells the time that everything is told that decides.
 package clock
 
-import "time"
+import (
+	"sync/atomic"
+	"time"
+)
 
 // start is where the clock began, and base what it showed then. In a bubble of testing/synctest it is the year 2000, which is
 // long before start: base keeps the time of such a test positive.
@@ -11,3 +14,31 @@ const base = 1 << 61 // 73 years
 
 // Now returns the nanoseconds since a fixed moment in the past. It never goes back, and is always positive.
 func Now() int64 { return int64(time.Since(start)) + base }
+
+// Time returns the time at which Now returned now, with a reading of the monotonic clock.
+func Time(now int64) time.Time {
+	if a := anchor.Load(); a != nil && uint64(now-a.now) < anchored {
+		return a.time.Add(time.Duration(now - a.now))
+	}
+	return drop(now)
+}
+
+// Simulated tells whether now is the time of a bubble of testing/synctest.
+func Simulated(now int64) bool { return now < base }
+
+// anchor ties Now to the time of day. It is renewed, since the time of day may be set while the process runs.
+var anchor atomic.Pointer[moment]
+
+type moment struct {
+	time time.Time
+	now  int64 // what Now returned then
+}
+
+const anchored = uint64(time.Second)
+
+func drop(now int64) time.Time {
+	t := time.Now()
+	m := &moment{t, int64(t.Sub(start)) + base}
+	anchor.Store(m)
+	return t.Add(time.Duration(now - m.now))
+}

@@ -11,7 +11,9 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/goresilient/goresilient/runtime/internal/alarm"
 	"github.com/goresilient/goresilient/runtime/internal/attempt"
+	"github.com/goresilient/goresilient/runtime/internal/clock"
 )
 
 // None is the timeout of a context that has no deadline but its parent's.
@@ -27,9 +29,9 @@ type Context struct {
 	deadline time.Time
 	cause    error // of the deadline
 	done     chan struct{}
-	timed    bool        // deadline is the context's own
-	timer    *time.Timer // nil unless timed
-	unlink   func() bool // from the parent; nil if it never ends
+	timed    bool         // deadline is the context's own
+	alarm    *alarm.Alarm // nil unless timed
+	unlink   func() bool  // from the parent; nil if it never ends
 
 	mu     sync.Mutex
 	err    error                // set once, before done is closed
@@ -47,19 +49,19 @@ type Context struct {
 // earlier than that of parent, or the context would promise more time than there is.
 func New(parent context.Context, timeout time.Duration, cause error) *Context {
 	c := new(Context)
-	c.Start(parent, timeout, cause)
+	c.Start(parent, clock.Now(), timeout, cause)
 	return c
 }
 
-// Start makes the zero Context, which is a part of something larger, what [New] returns. With the timeout [None] it has the
-// deadline of its parent, and is there to be cancelled.
-func (c *Context) Start(parent context.Context, timeout time.Duration, cause error) {
+// Start makes the zero Context, which is a part of something larger, what [New] returns. The timeout counts from now, the time of
+// [clock.Now]. With the timeout [None] it has the deadline of its parent, and is there to be cancelled.
+func (c *Context) Start(parent context.Context, now int64, timeout time.Duration, cause error) {
 	// The lock orders the assignments before an end that is immediate.
 	c.mu.Lock()
 	c.parent, c.cause, c.done = parent, cause, make(chan struct{})
 	if c.timed = timeout >= 0; c.timed {
-		c.deadline = time.Now().Add(timeout)
-		c.timer = time.AfterFunc(timeout, c.expire)
+		c.deadline = clock.Time(now).Add(timeout)
+		c.alarm = alarm.Set(now, timeout, c)
 	}
 	if parent.Done() != nil {
 		c.unlink = context.AfterFunc(parent, c.parentEnded)
@@ -70,7 +72,8 @@ func (c *Context) Start(parent context.Context, timeout time.Duration, cause err
 	}
 }
 
-func (c *Context) expire() { c.end(context.DeadlineExceeded, c.cause) }
+// Ring implements [alarm.Target]: the deadline has come.
+func (c *Context) Ring() { c.end(context.DeadlineExceeded, c.cause) }
 
 func (c *Context) parentEnded() { c.end(c.parent.Err(), context.Cause(c.parent)) }
 
@@ -99,12 +102,12 @@ func (c *Context) end(err, reason error) {
 	c.err, c.reason = err, reason
 	first, more := c.first, c.more
 	c.first, c.more = nil, nil
-	timer, unlink := c.timer, c.unlink
+	set, unlink := c.alarm, c.unlink
 	close(c.done)
 	c.mu.Unlock()
 
-	if timer != nil {
-		timer.Stop()
+	if set != nil {
+		set.Stop()
 	}
 	if unlink != nil {
 		unlink()

@@ -3,9 +3,10 @@ package inflight
 
 import (
 	"context"
-	"math/rand/v2"
 	"sync"
 	"sync/atomic"
+
+	"github.com/goresilient/goresilient/runtime/internal/stripe"
 )
 
 const (
@@ -33,7 +34,7 @@ func (c *Counter) init() { c.once.Do(func() { c.woken = make(chan struct{}, 1) }
 
 // Begin counts a call; ok is false, and nothing is counted, once the Counter is closed.
 func (c *Counter) Begin() (t Token, ok bool) {
-	t = Token(rand.Uint32() % shards)
+	t = Token(stripe.Here() % shards)
 	c.shards[t].n.Add(1)
 	// The call is counted before closed is read, and Close writes closed before Wait counts: a call that got through
 	// here is one that Wait sees.
@@ -48,11 +49,15 @@ func (c *Counter) Begin() (t Token, ok bool) {
 func (c *Counter) End(t Token) {
 	c.shards[t].n.Add(-1)
 	if c.closed.Load() {
-		c.init()
-		select {
-		case c.woken <- struct{}{}:
-		default:
-		}
+		c.wake()
+	}
+}
+
+func (c *Counter) wake() {
+	c.init()
+	select {
+	case c.woken <- struct{}{}:
+	default:
 	}
 }
 

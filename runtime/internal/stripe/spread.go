@@ -49,10 +49,16 @@ func (s *Spread) Cell() int {
 }
 
 // place hashes the stack address, which tells goroutines apart; it is used as a number only.
-func place(state uint64) int {
-	var here byte
-	h := (uint64(uintptr(unsafe.Pointer(&here))>>stackShift) + state>>32) * golden
-	return int(uint32(h>>32) & uint32(state))
+func place(state uint64) int { return int(here(state>>32) & uint32(state)) }
+
+// Here returns a number that tells goroutines apart, for one placement among cells that stays. It is the same in all calls of a
+// goroutine that are equally deep, as long as its stack does not grow.
+func Here() uint32 { return here(0) }
+
+func here(salt uint64) uint32 {
+	var stack byte
+	h := (uint64(uintptr(unsafe.Pointer(&stack))>>stackShift) + salt) * golden
+	return uint32(h >> 32)
 }
 
 // Collided is called by who met another goroutine at its cell. It moves the callers apart, over at most the given number
