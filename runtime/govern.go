@@ -194,29 +194,11 @@ func (c *unaryCall) begin(t *try, cancel bool) (ok bool) {
 	if !ok {
 		return false
 	}
-	parent := c.ctx
 	if c.p.repeats && (t.number > 1 || c.nested) {
-		parent = markRetried(parent, t.number-1)
-		t.ctx = parent
+		t.ctx = markRetried(t.ctx, t.number-1)
 	}
-	repeats, recorded := c.p.repeats && !c.once, c.m.client.records()
-	switch {
-	case timeout != deadline.None || cancel:
-		a := t.timed
-		if a == nil {
-			a = new(timedAttempt)
-		}
-		t.timed, t.state, t.ctx = a, &a.attemptState, &a.Context
-		if recorded && (repeats || c.keyed) {
-			t.record = &a.Context.Record
-		}
-	case recorded && (repeats || c.keyed):
-		a := new(recordContext)
-		a.Context = parent
-		t.record, t.ctx = &a.record, a
-	case repeats:
-		t.state = new(attemptState)
-	}
+	parent, repeats := t.ctx, c.p.repeats && !c.once
+	t.equip(parent, timeout != deadline.None || cancel, (repeats || c.keyed) && c.m.client.records(), repeats)
 	if t.record != nil {
 		c.share(t)
 	}
@@ -231,7 +213,7 @@ func (c *unaryCall) begin(t *try, cancel bool) (ok bool) {
 
 // share lets the attempt's record take part in what the attempts of the call know.
 func (c *unaryCall) share(t *try) {
-	t.record.On, t.record.Before = true, c.last
+	t.record.Before = c.last
 	if c.keyed {
 		t.record.SetKey(c.key)
 	}
@@ -240,9 +222,7 @@ func (c *unaryCall) share(t *try) {
 
 // retarget gives the attempt options of its own, so that it cannot write to where the caller, or another attempt, reads.
 func (c *unaryCall) retarget(t *try) {
-	if t.record == nil { // nobody but the server's trailer tells of pushback
-		t.opts = append(append(t.state.room[:0], c.opts...), grpc.Trailer(&t.state.trailer))
-	}
+	t.listen()
 	if c.targets != nil {
 		t.opts = c.targets.redirect(slices.Clip(t.opts), t.number)
 	}
@@ -251,9 +231,7 @@ func (c *unaryCall) retarget(t *try) {
 // invoke makes the attempt.
 func (c *unaryCall) invoke(t *try, reply any) {
 	client := c.m.client
-	if t.timed != nil {
-		defer t.timed.Release() // an interceptor may panic
-	}
+	defer t.release() // an interceptor may panic
 	if client.attemptUnary != nil {
 		t.err = client.attemptUnary(t.ctx, c.fullName, c.in, reply, client.grpc, c.p.invoker, t.opts...)
 	} else if c.p.guards.limited {

@@ -28,6 +28,7 @@ type guards struct {
 	breakers        bool // some scope has one
 	limited         bool // some scope has one
 	queued          bool // some limit lets attempts wait
+	clocked         bool // something asks when a call ends
 
 	budget   *budget.Budget     // nil for no bound on retries and hedges
 	hedges   *budget.Budget     // nil without hedging
@@ -70,7 +71,7 @@ func (g *guards) admit(ctx context.Context, fullName string, now int64) (a admis
 			}
 		}
 	}
-	if g.throttle != nil && !g.throttle.Allow(now, g.client.random()) {
+	if g.throttle != nil && !g.throttle.Allow(now, g.client.random) {
 		refused = &RefusedError{Method: fullName, Guard: GuardAdaptiveThrottle}
 		if g.refuses(ctx, refused, g.observeThrottle) {
 			return a, refused

@@ -29,6 +29,8 @@ type method struct {
 type plan struct {
 	// bare is whether a call without options of its caller's is grpc's alone.
 	bare bool
+	// direct is whether a call without options of its caller's may take the short way; see [plan.suits].
+	direct bool
 	// repeats is whether a call may have several attempts.
 	repeats bool
 	// total is the deadline of the call, 0 for none; struck is the error if that is what ends a call.
@@ -40,6 +42,11 @@ type plan struct {
 	// idle is the longest time between two messages of a stream, 0 for none; struckIdle is the error if it passes.
 	idle       time.Duration
 	struckIdle *DeadlineError
+	// first is the deadline of the first attempt, unless the caller's is earlier; 0 for none.
+	first struct {
+		timeout time.Duration
+		struck  *DeadlineError
+	}
 	// schedule divides the time of the call over its attempts.
 	schedule schedule.Plan
 	retry    *retryPlan // nil if off
@@ -78,6 +85,7 @@ func (m *method) compile(layers policy.Stack, service serviceGuards) {
 	}
 	p.repeats = !m.rpc.Streaming() && (p.retry != nil || p.hedge != nil)
 	p.guards = m.guards.followMethod(m, complete, service)
+	p.guards.clocked = p.guards.limited || p.guards.breakers || p.guards.throttle != nil || p.guards.latency != nil
 	p.options = callOptions(effective, m.name != "")
 	p.invoker = m.client.invoke
 	if p.guards.limited {
@@ -85,7 +93,22 @@ func (m *method) compile(layers policy.Stack, service serviceGuards) {
 	}
 	p.bare = p.total == 0 && p.perAttempt == 0 && !p.repeats && p.guards.none() && !p.guards.limited &&
 		m.client.attemptUnary == nil && m.client.observer == nil
+	p.direct = !p.bare && m.name != "" && !m.rpc.Streaming() && p.hedge == nil && m.client.attemptUnary == nil && m.client.observer == nil
+	p.compileFirst()
 	m.plan.Store(p)
+}
+
+func (p *plan) compileFirst() {
+	left := schedule.Unlimited
+	if p.total > 0 {
+		left = p.total
+		p.first.timeout, p.first.struck = p.total, p.struck
+	}
+	if p.perAttempt > 0 {
+		if own, _ := p.schedule.Timeout(1, left, 0); own < left {
+			p.first.timeout, p.first.struck = own, p.struckAttempt
+		}
+	}
 }
 
 func (p *plan) compileTimeout(m *method, t *policy.Timeout) {

@@ -15,36 +15,42 @@ import (
 func (c *unaryCall) sequence(out any) (any, error) {
 	c.p.guards.first(c.start)
 	t := try{number: 1}
-	for reply := out; ; reply = typeOf(out).fresh() {
-		if !c.begin(&t, false) {
-			err := c.expired()
-			if t.number == 1 {
-				c.unsent(err)
-			} else {
-				c.won(&try{number: t.number - 1})
-			}
-			return nil, c.failure(err, StoppedByDeadline)
-		}
-		c.attempts = t.number
-		c.invoke(&t, reply)
-		c.ended = t.ended
+	if !c.begin(&t, false) {
+		err := c.expired()
+		c.unsent(err)
+		return nil, c.failure(err, StoppedByDeadline)
+	}
+	c.invoke(&t, out)
+	return c.follow(&t, out)
+}
+
+// follow makes the attempts that follow t, which has ended and has written to reply.
+func (c *unaryCall) follow(t *try, reply any) (any, error) {
+	for {
+		c.attempts, c.ended = t.number, t.ended
 		if t.err == nil {
-			c.won(&t)
+			c.won(t)
 			return reply, nil
 		}
 		if !c.p.repeats {
 			return nil, t.err
 		}
 		c.log = append(c.log, t.attempt(c))
-		wait, reason := c.again(&t)
+		wait, reason := c.again(t)
 		if reason == "" {
 			reason = c.sleep(wait)
 		}
 		if reason != "" {
-			c.won(&t) // the last attempt is what the caller's options tell of
-			return nil, c.failure(c.final(&t, reason), reason)
+			c.won(t) // the last attempt is what the caller's options tell of
+			return nil, c.failure(c.final(t, reason), reason)
 		}
-		t = try{number: t.number + 1}
+		next := try{number: t.number + 1}
+		if !c.begin(&next, false) {
+			c.won(t)
+			return nil, c.failure(c.expired(), StoppedByDeadline)
+		}
+		*t, reply = next, typeOf(reply).fresh()
+		c.invoke(t, reply)
 	}
 }
 

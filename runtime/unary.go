@@ -78,6 +78,9 @@ func (m *method) intercepted(ctx context.Context, fullName string, in, out any, 
 		// Fewer frames for the most frequent case: on a new goroutine each one adds to what is copied when its stack grows.
 		return out, asStatus(c.conn.Invoke(ctx, fullName, in, out, p.options...))
 	}
+	if len(opts) == 0 && p.suits(ctx) {
+		return m.direct(ctx, p, fullName, in, out)
+	}
 	return m.run(ctx, p, fullName, in, out, opts)
 }
 

@@ -79,11 +79,11 @@ func New(cfg Config) *Throttle {
 
 // Allow tells whether a call may go out; random must be evenly distributed. Of a call that goes out, one of Accepted and
 // Refused is to be told; neither, if it tells nothing of the server: the caller's own cancel, or a call that was not sent.
-func (t *Throttle) Allow(now int64, random uint64) bool {
+func (t *Throttle) Allow(now int64, random func() uint64) bool {
 	if now >= t.staleAt.Load() {
 		t.recompute(now)
 	}
-	if random >= t.below.Load() {
+	if below := t.below.Load(); below == 0 || random() >= below {
 		return true
 	}
 	if !t.cfg.Observe {

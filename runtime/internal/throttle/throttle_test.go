@@ -45,10 +45,10 @@ func TestTheBooksFormula(t *testing.T) {
 			if got := th.Probability(0); math.Abs(got-tt.want) > 1e-9 {
 				t.Errorf("probability %v, want %v", got, tt.want)
 			}
-			if ok := th.Allow(0, 0); ok != (tt.want == 0) {
+			if ok := th.Allow(0, always(0)); ok != (tt.want == 0) {
 				t.Errorf("the smallest random number: allowed %v", ok)
 			}
-			if !th.Allow(0, math.MaxUint64) {
+			if !th.Allow(0, always(math.MaxUint64)) {
 				t.Error("the largest random number was refused")
 			}
 		})
@@ -58,7 +58,7 @@ func TestTheBooksFormula(t *testing.T) {
 func TestCallsUnderWayRefuseNothing(t *testing.T) {
 	th := New(Config{K: 2, Window: time.Minute})
 	for i := range int64(1000) {
-		if !th.Allow(i*refresh, 0) {
+		if !th.Allow(i*refresh, always(0)) {
 			t.Fatal("a call was refused, of a server that refused none")
 		}
 	}
@@ -73,7 +73,7 @@ func TestObserveSeesTheCallsThatItWouldRefuse(t *testing.T) {
 	var refused uint64
 	for i := range int64(1000) {
 		now := i * refresh
-		if !th.Allow(now, random.Uint64()) {
+		if !th.Allow(now, random.Uint64) {
 			refused++
 		}
 		if i%4 == 0 { // it goes out, whatever Allow says
@@ -101,7 +101,7 @@ func TestAnOverloadedServerSeesKTimesWhatItAccepts(t *testing.T) {
 		for range seconds * perSecond {
 			now += int64(time.Second) / perSecond
 			room = min(room+capacity/perSecond, capacity/10)
-			if !th.Allow(now, random.Uint64()) {
+			if !th.Allow(now, random.Uint64) {
 				continue
 			}
 			seen++
@@ -157,7 +157,7 @@ func TestAgreesWithTheModel(t *testing.T) {
 			p := max(0, (requests-cfg.K*accepts)/(requests+1))
 			random := rapid.Uint64().Draw(t, "random")
 			refuse := float64(random) < p*math.Exp2(64)
-			if ok := th.Allow(now, random); ok == refuse {
+			if ok := th.Allow(now, always(random)); ok == refuse {
 				t.Fatalf("at %d: allowed %v, of %v requests %v accepted", now, ok, requests, accepts)
 			}
 			if refuse {
@@ -192,7 +192,7 @@ func TestManyGoroutinesLoseNoCall(t *testing.T) {
 			for range each {
 				now := clock.Add(int64(time.Millisecond))
 				switch {
-				case !th.Allow(now, random.Uint64()):
+				case !th.Allow(now, random.Uint64):
 					refused.Add(1)
 				case random.IntN(3) == 0:
 					th.Accepted(now)
@@ -214,7 +214,7 @@ func TestACallDoesNotAllocate(t *testing.T) {
 	now := int64(0)
 	if n := testing.AllocsPerRun(100, func() {
 		now += refresh
-		th.Allow(now, 1)
+		th.Allow(now, always(1))
 		th.Accepted(now)
 	}); n != 0 {
 		t.Errorf("%v allocations", n)
@@ -223,7 +223,7 @@ func TestACallDoesNotAllocate(t *testing.T) {
 
 func BenchmarkCall(b *testing.B) {
 	call := func(th *Throttle, now int64) {
-		th.Allow(now, uint64(now))
+		th.Allow(now, always(uint64(now)))
 		th.Accepted(now)
 	}
 	b.Run("serial", func(b *testing.B) {
@@ -243,3 +243,6 @@ func BenchmarkCall(b *testing.B) {
 		})
 	})
 }
+
+// always is a random source.
+func always(n uint64) func() uint64 { return func() uint64 { return n } }

@@ -1,0 +1,146 @@
+package goresilient
+
+import (
+	"context"
+	"time"
+
+	"google.golang.org/grpc"
+
+	"github.com/goresilient/goresilient/runtime/internal/clock"
+	"github.com/goresilient/goresilient/runtime/internal/limit"
+)
+
+// suits tells whether a call under ctx, without options of its caller's, can be made by direct: nothing watches its attempts, none
+// of them is hedged, and the deadline of its first attempt is what the plan says.
+func (p *plan) suits(ctx context.Context) bool {
+	if !p.direct {
+		return false
+	}
+	if p.first.timeout > 0 {
+		d, ok := ctx.Deadline()
+		return !ok || p.total > 0 && time.Until(d) > p.total
+	}
+	return true
+}
+
+// direct makes a call that suits the plan. Nearly every call ends with its first attempt, and well: then these few locals are
+// all that is kept of it. One that fails goes on as a [unaryCall], which keeps what a second attempt needs to know.
+func (m *method) direct(ctx context.Context, p *plan, fullName string, in, out any) (reply any, err error) {
+	g := &p.guards
+	t := try{number: 1, began: clock.Now(), ctx: ctx, opts: p.options}
+	admitted, refused := g.admit(ctx, fullName, t.began)
+	if refused != nil {
+		return nil, refused
+	}
+	var held permits
+	running := true
+	defer func() {
+		if running { // an interceptor of the connection has panicked
+			g.release(&held, limit.Ignored, clock.Now())
+			g.abandon(&admitted)
+			t.release()
+		}
+	}()
+	g.first(t.began)
+	nested := p.repeats && isNested(ctx)
+	m.prepare(&t, p, nested)
+	if g.limited {
+		held, t.err = g.acquire(t.ctx, fullName, t.began)
+	}
+	if t.err == nil {
+		t.err = m.client.conn.Invoke(t.ctx, fullName, in, out, t.opts...)
+		if g.clocked {
+			t.ended = clock.Now()
+		}
+		if g.limited {
+			g.release(&held, limitOutcome(t.ctx, t.err), t.ended)
+			held = permits{}
+		}
+	}
+	ended := t.ended
+	if t.err == nil {
+		t.release()
+		if g.latency != nil {
+			g.latency.Record(time.Duration(ended - t.began))
+		}
+		reply = out
+	} else {
+		reply, ended, err = m.pursue(ctx, p, fullName, in, out, &t, nested)
+	}
+	running = false
+	g.settle(&admitted, ctx, err, t.began, ended)
+	return reply, err
+}
+
+// prepare makes the context and the options of the first attempt.
+func (m *method) prepare(t *try, p *plan, nested bool) {
+	if nested {
+		t.ctx = markRetried(t.ctx, 0)
+	}
+	if parent := t.ctx; p.first.timeout > 0 || p.repeats {
+		t.equip(parent, p.first.timeout > 0, p.repeats && m.client.records(), p.repeats)
+		if t.timed != nil {
+			t.cause = p.first.struck
+			t.timed.Start(parent, t.began, p.first.timeout, t.cause)
+		}
+	}
+	if p.repeats {
+		t.listen()
+	}
+}
+
+// pursue goes on with a call whose first attempt has failed.
+func (m *method) pursue(ctx context.Context, p *plan, fullName string, in, out any, t *try, nested bool) (reply any, ended int64, err error) {
+	c := unaryCall{m: m, p: p, ctx: ctx, fullName: fullName, in: in, opts: p.options, start: t.began, struck: p.struck,
+		nested: nested, last: t.record}
+	if p.total > 0 {
+		c.ends = c.start + int64(p.total)
+	}
+	t.err = c.explain(t, asStatus(t.err))
+	c.measure(t)
+	t.release()
+	reply, err = c.follow(t, out)
+	return reply, c.end(), err
+}
+
+// equip chooses what the attempt keeps, and makes its context: one with a deadline of its own, or that can be cancelled; one
+// with a record for the balancer; or none but parent, if it only listens to the server.
+func (t *try) equip(parent context.Context, timed, recorded, repeats bool) {
+	switch {
+	case timed:
+		a := t.timed
+		if a == nil {
+			a = new(timedAttempt)
+		}
+		t.timed, t.state, t.ctx = a, &a.attemptState, &a.Context
+		if recorded {
+			t.record = &a.Context.Record
+			t.record.On = true
+		}
+	case recorded:
+		a := new(recordContext)
+		a.Context, a.record.On = parent, true
+		t.record, t.ctx = &a.record, a
+	case repeats:
+		t.state = new(attemptState)
+	}
+}
+
+// listen has the attempt learn from the server's trailer what it says about further attempts, unless its record tells.
+func (t *try) listen() {
+	if t.record != nil {
+		return
+	}
+	opts := t.state.room[:0]
+	for _, o := range t.opts { // of one option, as a rule
+		opts = append(opts, o)
+	}
+	t.opts = append(opts, grpc.Trailer(&t.state.trailer))
+}
+
+// release frees what the attempt holds.
+func (t *try) release() {
+	if t.timed != nil {
+		t.timed.Release()
+	}
+}
