@@ -131,11 +131,13 @@ func (t *try) listen() {
 	if t.record != nil {
 		return
 	}
-	opts := t.state.room[:0]
-	for _, o := range t.opts { // of one option, as a rule
-		opts = append(opts, o)
+	trailer := grpc.Trailer(&t.state.trailer)
+	if len(t.opts) == 1 { // that the RPC is static
+		t.state.room = [2]grpc.CallOption{t.opts[0], trailer}
+		t.opts = t.state.room[:]
+		return
 	}
-	t.opts = append(opts, grpc.Trailer(&t.state.trailer))
+	t.opts = append(append(t.state.room[:0], t.opts...), trailer)
 }
 
 // release frees what the attempt holds.

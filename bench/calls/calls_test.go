@@ -52,6 +52,7 @@ func lineup(tb testing.TB, last grpc.UnaryClientInterceptor) []contest.Contender
 	for _, p := range ourPolicies {
 		all = append(all, oursThrough(tb, p.name, p.policy(), last))
 	}
+	all = append(all, floor(tb, last))
 	for _, p := range peers {
 		all = append(all, through(tb, p, last))
 	}

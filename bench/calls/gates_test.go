@@ -30,14 +30,14 @@ type gateOf struct {
 // The goals. Each is relative to a peer that runs in the same rounds; none is a time.
 var gates = []gate{
 	{"guards", guards, map[string]gateOf{
-		"gobreaker": {breakerAlone, 0.75, 2},
+		"gobreaker": {breakerAlone, 0.75, 1.4},
 	}, 1},
 	{"guards and deadlines", deadlines, map[string]gateOf{
-		"failsafe-go": {failsafeGuards, 0.35, 0.55},
-		"middleware":  {middleware, 0.75, 1.2},
+		"failsafe-go": {failsafeGuards, 0.35, 0.35},
+		"middleware":  {middleware, 0.75, 0.75},
 	}, 4},
 	{"hedging armed", hedged, map[string]gateOf{
-		"failsafe-go": {failsafeHedge, 0.25, 0.4},
+		"failsafe-go": {failsafeHedge, 0.25, 0.25},
 	}, 6},
 }
 
@@ -57,9 +57,9 @@ func TestGates(t *testing.T) {
 }
 
 func holdGate(t *testing.T, g gate, of gateOf) {
-	mine, floor := oursThrough(t, "ours", g.policy(), hollow), bare(t, hollow)
-	own := contest.Allocations(t, mine) - contest.Allocations(t, floor)
-	match := contest.New(t, 1, batch, mine, through(t, of.peer, hollow), floor)
+	mine, none := oursThrough(t, "ours", g.policy(), hollow), bare(t, hollow)
+	own := contest.Allocations(t, mine) - contest.Allocations(t, none)
+	match := contest.New(t, 1, batch, mine, through(t, of.peer, hollow), none)
 	net := func(s contest.Samples) []float64 { return s.NetRatios(0, 1, 2) }
 	match.Settle(t, gateStep, gateMost, gateMargin, net)
 	ratio := contest.Median(net(match.Times))
