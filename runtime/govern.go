@@ -38,9 +38,10 @@ type unaryCall struct {
 	last    *attempt.Record // of the attempt that began last; nil before the first, and if there is no need of records
 	log     []Attempt       // the attempts that failed
 
-	ended    int64 // when the last attempt was measured; 0 if none was
-	attempts int   // that were made
-	pauses   int   // before retries, since the server last said how long one shall be
+	ended     int64 // when the last attempt was measured; 0 if none was
+	attempts  int   // that were made
+	withdrawn int64 // when the budget last granted an attempt more
+	pauses    int   // before retries, since the server last said how long one shall be
 }
 
 // run makes a call under the plan p, and returns the reply, which may be another message than out.

@@ -184,6 +184,13 @@ func (g *guards) first(now int64) {
 // withdraw asks for an attempt more.
 func (g *guards) withdraw(now int64) bool { return g.budget == nil || g.budget.Withdraw(now) }
 
+// giveBack takes back what withdraw granted at then, for an attempt that did not begin.
+func (g *guards) giveBack(then int64) {
+	if g.budget != nil {
+		g.budget.Return(then)
+	}
+}
+
 // withdrawHedge asks for a hedge.
 func (g *guards) withdrawHedge(now int64) bool {
 	if !g.hedges.Withdraw(now) {
@@ -204,6 +211,7 @@ func (g *guards) measure(t *try) {
 	switch {
 	case t.err == nil:
 		g.latency.Record(t.took)
+	case refusedHere(t.err):
 	case t.superseded(), status.Code(t.err) == codes.DeadlineExceeded:
 		g.latency.RecordAtLeast(t.took)
 	}
@@ -244,7 +252,7 @@ func (g *guards) acquire(ctx context.Context, fullName string, now int64) (p per
 			}
 			err = refused
 		} else {
-			err = status.FromContextError(ended).Err()
+			err = unsent(ended)
 		}
 		g.release(&p, limit.Ignored, now)
 		return p, err

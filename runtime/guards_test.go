@@ -3,6 +3,7 @@ package goresilient_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -287,4 +288,41 @@ func TestOnFinishOfARefusedCall(t *testing.T) {
 			t.Errorf("call %d: finished %d times, %v", i, finished, err)
 		}
 	}
+}
+
+// A call whose deadline strikes while it waits for a permit was seen by no server: breakers and hedging learn nothing from it.
+func TestDeadlineWhileACallWaitsForAPermit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		conn := &scriptedConn{reactions: []reaction{{after: time.Hour}}}
+		c := mustClient(t, goresilient.WithConn(conn), goresilient.WithPolicy(&policy.Service{
+			CircuitBreaker: &policy.CircuitBreaker{MinimumCalls: policy.Set(5)},
+			MethodDefaults: &policy.Method{
+				Retry:            steady(3),
+				Timeout:          &policy.Timeout{Total: policy.Set(100 * ms)},
+				ConcurrencyLimit: &policy.ConcurrencyLimit{MaxInFlight: policy.Set(1), MaxQueued: policy.Set(10)},
+			},
+		}))
+		var first sync.WaitGroup
+		first.Go(func() {
+			_, _ = c.emptyCall.Call(t.Context(), &grpc_testing.Empty{}, goresilient.CallTimeout(time.Hour))
+		})
+		synctest.Wait()
+		conn.mu.Lock()
+		before := len(conn.attempts)
+		conn.mu.Unlock()
+		for range 10 {
+			_, err := c.emptyCall.Call(t.Context(), &grpc_testing.Empty{})
+			if r := refusal(err); r != nil && r.Guard == goresilient.GuardCircuitBreaker {
+				t.Fatalf("the breaker has opened over calls that no server saw: %v", err)
+			}
+			var of *goresilient.DeadlineError
+			if status.Code(err) != codes.DeadlineExceeded || !errors.As(err, &of) || of.Field != "timeout.total" || !strings.Contains(err.Error(), "concurrency_limit") {
+				t.Fatalf("error %v, want one that names the deadline and what the call waited for", err)
+			}
+		}
+		if n := len(conn.seen()) - before; n > 0 {
+			t.Errorf("%d attempts got through a full limit", n)
+		}
+		first.Wait()
+	})
 }

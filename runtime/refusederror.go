@@ -1,6 +1,7 @@
 package goresilient
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -61,4 +62,25 @@ func (e *RefusedError) GRPCStatus() *status.Status {
 		code = codes.ResourceExhausted
 	}
 	return status.New(code, e.Error())
+}
+
+// unsentError is the end of a context while an attempt waited to begin: a guard of this client kept it, and no server saw it.
+type unsentError struct{ status *status.Status }
+
+// unsent returns the error of an attempt whose context ended, as cause says, while it waited for a permit.
+func unsent(cause error) error {
+	s := status.FromContextError(cause)
+	return &unsentError{status.Newf(s.Code(), "%v while the call waited for a permit of %s", cause, GuardConcurrencyLimit)}
+}
+
+func (e *unsentError) Error() string { return e.status.Err().Error() }
+
+// GRPCStatus lets status.Code and status.FromError read the error.
+func (e *unsentError) GRPCStatus() *status.Status { return e.status }
+
+// refusedHere tells whether a guard of this client kept the attempt from the servers.
+func refusedHere(err error) bool {
+	var refused *RefusedError
+	var unsent *unsentError
+	return errors.As(err, &refused) || errors.As(err, &unsent)
 }

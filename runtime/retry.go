@@ -109,9 +109,3 @@ func (s codeSet) likeliest() codes.Code {
 }
 
 func (s codeSet) has(c codes.Code) bool { return c < 32 && s&(1<<c) != 0 }
-
-// refusedHere tells whether a guard of this client refused the attempt, which no server saw.
-func refusedHere(err error) bool {
-	var r *RefusedError
-	return errors.As(err, &r)
-}

@@ -355,3 +355,36 @@ func TestNestedRetry(t *testing.T) {
 		}
 	}
 }
+
+// What the budget granted to a retry goes back if the caller gives up before it begins.
+func TestRetryThatDoesNotBeginCostsNothing(t *testing.T) {
+	hedged := &policy.Hedging{Delay: policy.Set(time.Hour)}
+	for name, hedging := range map[string]*policy.Hedging{"one after the other": nil, "with hedging": hedged} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				conn := &scriptedConn{reactions: []reaction{{err: errUnavailable}}}
+				c := mustClient(t, goresilient.WithConn(conn), goresilient.WithPolicy(&policy.Service{
+					RetryBudget: &policy.RetryBudget{Ratio: policy.Set(0.001), MinPerSecond: policy.Set(0.1), Window: policy.Set(10 * time.Second)},
+					MethodDefaults: &policy.Method{
+						Retry:   &policy.Retry{Backoff: &policy.Backoff{Initial: policy.Set(time.Second), Max: policy.Set(time.Second)}},
+						Hedging: hedging,
+					},
+				}))
+				for range 5 { // the budget is for one
+					ctx, cancel := context.WithCancel(t.Context())
+					time.AfterFunc(time.Nanosecond, cancel)
+					_, _ = c.emptyCall.Call(ctx, &grpc_testing.Empty{})
+					cancel()
+				}
+				before := len(conn.seen())
+				if before > 7 {
+					t.Fatalf("%d attempts: callers did not give up", before)
+				}
+				_, _ = c.emptyCall.Call(t.Context(), &grpc_testing.Empty{})
+				if n := len(conn.seen()) - before; n != 2 {
+					t.Errorf("%d attempts, want 2: the budget has one left", n)
+				}
+			})
+		})
+	}
+}

@@ -38,7 +38,9 @@ func (c *unaryCall) follow(t *try, reply any) (any, error) {
 		c.log = append(c.log, t.attempt(c))
 		wait, reason := c.again(t)
 		if reason == "" {
-			reason = c.sleep(wait)
+			if reason = c.sleep(wait); reason != "" {
+				c.p.guards.giveBack(c.withdrawn)
+			}
 		}
 		if reason != "" {
 			c.won(t) // the last attempt is what the caller's options tell of
@@ -46,6 +48,7 @@ func (c *unaryCall) follow(t *try, reply any) (any, error) {
 		}
 		next := try{number: t.number + 1}
 		if !c.begin(&next, false) {
+			c.p.guards.giveBack(c.withdrawn)
 			c.won(t)
 			return nil, c.failure(c.expired(), StoppedByDeadline)
 		}
@@ -101,6 +104,7 @@ func (c *unaryCall) again(t *try) (wait time.Duration, stop StopReason) {
 	if !c.p.guards.withdraw(now) {
 		return 0, StoppedByBudget
 	}
+	c.withdrawn = now
 	return wait, ""
 }
 

@@ -103,13 +103,14 @@ type stream struct {
 	once     sync.Once
 	unwatch  func() bool
 
-	limited *deadline.Context // nil without a deadline or a record of its own
-	cause   *DeadlineError    // of the deadline; nil if it is the caller's
-	idleMu  sync.Mutex        // guards idle
-	idle    *time.Timer       // nil without a bound
-	last    atomic.Int64      // when a message last passed, monotonic
-	told    attempt.Stream
-	stopped atomic.Pointer[StopReason] // why grpc was kept from another try; nil if it was not
+	limited  *deadline.Context // nil without a deadline or a record of its own
+	cause    *DeadlineError    // of the deadline; nil if it is the caller's
+	idleMu   sync.Mutex        // guards idle
+	idle     *time.Timer       // nil without a bound
+	last     atomic.Int64      // when a message last passed, monotonic
+	told     attempt.Stream
+	answered atomic.Bool                // a message came, of a stream that is retried
+	stopped  atomic.Pointer[StopReason] // why grpc was kept from another try; nil if it was not
 }
 
 // admit lets the stream, whose context is ctx, through the guards.
@@ -233,6 +234,9 @@ func (s *stream) ended(err error) {
 		if g.limited {
 			g.release(&s.held, limitOutcome(s.ctx, err), clock.Now())
 		}
+		if s.exhausted(err) {
+			pushBack(s.ctx)
+		}
 		if s.limited != nil {
 			s.told.Report(err)
 			s.limited.Release()
@@ -241,6 +245,18 @@ func (s *stream) ended(err error) {
 		s.counted()
 		s.report(err, 1)
 	})
+}
+
+// exhausted tells whether the stream failed for good, before it had begun to answer, after all the tries that policy allows.
+func (s *stream) exhausted(err error) bool {
+	r := s.plan.retry
+	if err == nil || r == nil || s.answered.Load() {
+		return false
+	}
+	if reason := s.stopped.Load(); reason != nil {
+		return *reason == StoppedByBudget
+	}
+	return r.codes.has(status.Code(err)) && s.told.Picks() >= r.maxAttempts
 }
 
 // report tells the observer of the end.
@@ -297,6 +313,9 @@ func (s *stream) passed() {
 func (s *stream) RecvMsg(m any) error {
 	err := s.ClientStream.RecvMsg(m)
 	if err == nil && s.desc.ServerStreams {
+		if s.plan.retry != nil && !s.answered.Load() {
+			s.answered.Store(true)
+		}
 		s.passed()
 		return nil
 	}

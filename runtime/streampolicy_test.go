@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -342,6 +343,54 @@ func TestStreamsLeaveNothingBehind(t *testing.T) {
 				if n := len(eventsOf[*goresilient.CallEvent](&st.seen)); n != 100 {
 					t.Errorf("the observer was told of %d streams, of 100", n)
 				}
+			})
+		})
+	}
+}
+
+// grpcStream is the stream of a request to this process, as grpc's server gives it to handlers.
+type grpcStream struct{ trailer metadata.MD }
+
+func (*grpcStream) Method() string               { return "" }
+func (*grpcStream) SetHeader(metadata.MD) error  { return nil }
+func (*grpcStream) SendHeader(metadata.MD) error { return nil }
+func (s *grpcStream) SetTrailer(md metadata.MD) error {
+	s.trailer = metadata.Join(s.trailer, md)
+	return nil
+}
+
+// A server asks its own caller not to retry once a stream of its own has used up its tries, and not when it failed later on.
+func TestFailedStreamAsksItsCallerNotToRetry(t *testing.T) {
+	for name, tt := range map[string]struct {
+		answers int // before it fails
+		fails   int64
+		asks    bool
+	}{
+		"all tries fail":           {fails: 10, asks: true},
+		"the second try succeeds":  {fails: 1},
+		"it fails after an answer": {fails: 10, answers: 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				st := newStreamTest(t, &policy.Service{MethodDefaults: &policy.Method{Retry: steady(3)}})
+				st.duplex = func(n int64, s duplexServer) error {
+					if n > tt.fails {
+						return echo(s)
+					}
+					for range tt.answers {
+						if _, err := s.Recv(); err != nil {
+							return err
+						}
+						_ = s.Send(&grpc_testing.StreamingOutputCallResponse{})
+					}
+					return errUnavailable
+				}
+				incoming := new(grpcStream)
+				err := st.exchange(grpc.NewContextWithServerTransportStream(t.Context(), incoming), 3, 0)
+				if asks := slices.Equal(incoming.trailer.Get("grpc-retry-pushback-ms"), []string{"-1"}); asks != tt.asks {
+					t.Errorf("asks: %v (%v), want %v; %v", asks, incoming.trailer, tt.asks, err)
+				}
+				st.expectNothingRuns(t)
 			})
 		})
 	}

@@ -36,6 +36,13 @@ func (s *Stream) Last() error {
 	return s.last
 }
 
+// Picks returns how many picks there were that reached a server.
+func (s *Stream) Picks() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.picks
+}
+
 func (s *Stream) tried(e Endpoint) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
