@@ -203,7 +203,7 @@ func (r *race) ended(t *try, reply any) (next *try, wait time.Duration) {
 	wait, stop := r.again(t)
 	if stop == "" {
 		r.waiting++
-		return new(try), wait
+		return &try{began: c.withdrawn}, wait
 	}
 	r.active--
 	if r.active == 0 || r.fatal(t) {
@@ -271,12 +271,16 @@ func (r *race) stop() {
 	}
 	for _, other := range r.running {
 		if other != nil {
+			if r.err == nil { // its server is slow, which the balancer is to know
+				other.timed.Record.Supersede(time.Duration(clock.Now() - other.began))
+			}
 			other.timed.Cancel(errSuperseded)
 		}
 	}
 }
 
-// resume waits, and makes the next attempt ready. It returns nil if the call has ended meanwhile.
+// resume waits, and makes the next attempt ready, for which the budget was asked when it says to have begun. It returns nil if the
+// call has ended meanwhile.
 func (r *race) resume(t *try, wait time.Duration) *try {
 	if wait > 0 {
 		r.wait(wait)
@@ -284,6 +288,7 @@ func (r *race) resume(t *try, wait time.Duration) *try {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.waiting--
+	granted := t.began
 	t.number = r.number + 1
 	reason := StoppedByDeadline
 	switch {
@@ -296,6 +301,7 @@ func (r *race) resume(t *try, wait time.Duration) *try {
 		r.number++
 		return t
 	}
+	r.call.p.guards.giveBack(granted)
 	r.active--
 	if r.active == 0 && !r.settled {
 		r.settle(&try{number: r.number, err: r.call.expired()}, nil, reason)

@@ -28,7 +28,7 @@ type caller struct {
 // newCaller returns a client that hedges, or does not for nil. The options say over what it calls.
 func newCaller(t *testing.T, h *policy.Hedging, options ...goresilient.Option) *caller {
 	p := &policy.Service{MethodDefaults: &policy.Method{Hedging: h}}
-	options = append(options, goresilient.WithPolicy(p), goresilient.WithAttemptInterceptor(count), goresilient.WithoutEnvironment())
+	options = append([]goresilient.Option{goresilient.WithPolicy(p), goresilient.WithAttemptInterceptor(count), goresilient.WithoutEnvironment()}, options...)
 	client, err := goresilient.NewClient(schema, options...)
 	if err != nil {
 		t.Fatal(err)

@@ -6,7 +6,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	goresilient "github.com/goresilient/goresilient/runtime"
 	"github.com/goresilient/goresilient/runtime/policy"
 )
 
@@ -43,7 +42,7 @@ func inVirtualTime(t *testing.T, c contender, s servers, seed uint64, calls func
 	var out row
 	synctest.Test(t, func(t *testing.T) {
 		v := newVirtual(t, s, c.balancing, seed)
-		caller := newCaller(t, c.hedging, goresilient.WithConn(v))
+		caller := newCaller(t, c.hedging, v.options(c.balancing)...)
 		calls(caller)
 		out = row{c, &caller.result, v.start, v.share(s.slow)}
 	})

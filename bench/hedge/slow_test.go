@@ -35,10 +35,11 @@ func leastRequest() *policy.LoadBalancing {
 // narrow returns how long a server works whose answers all take about as long.
 func narrow(median time.Duration) func(*rand.Rand) time.Duration { return lognormal(median, 0.2) }
 
-// slowGate is what hedging with the defaults leaves of p99.9 at most, for times that are exponential.
-const slowGate = 0.35
+// slowGate is what hedging with the defaults leaves of p99.9 at most, however much times vary.
+const slowGate = 0.25
 
-// TestSlow calls servers of which some are always slow, by least_request. Its gate is for the first table.
+// TestSlow calls servers of which some are always slow, by least_request. Its gate is a quarter of p99.9, for at most 5 % more
+// attempts.
 func TestSlow(t *testing.T) {
 	length := atLength(25*time.Second, 200*time.Second)
 	adaptive := &policy.LoadBalancing{Adaptive: &policy.Adaptive{}}
@@ -60,8 +61,8 @@ func TestSlow(t *testing.T) {
 		for _, r := range rows {
 			r.gateExtra(t)
 		}
-		if left := tail(rows[1], rows[0]); tt.name == "slow" && left > slowGate {
-			t.Errorf("hedging by default leaves %.2f of p99.9, the goal is %.2f", left, slowGate)
+		if left := tail(rows[1], rows[0]); left > slowGate {
+			t.Errorf("%s: hedging by default leaves %.2f of p99.9, the goal is %.2f", tt.name, left, slowGate)
 		}
 		publish(t, tt.name, slowTable(rows))
 	}

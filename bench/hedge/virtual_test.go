@@ -2,8 +2,8 @@ package hedge_test
 
 import (
 	"context"
-	"errors"
 	"math/rand/v2"
+	"net"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -15,13 +15,14 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/goresilient/goresilient/bench/internal/fake"
+	goresilient "github.com/goresilient/goresilient/runtime"
 	"github.com/goresilient/goresilient/runtime/balancer"
 	"github.com/goresilient/goresilient/runtime/policy"
 )
 
-// virtual is a connection without a network, for virtual time: the balancer picks a server for each attempt, as grpc would have
-// it do, and the attempt ends when the server's work is done or its context ends. The balancer finds the attempt's record in
-// that context: a hedge goes to a server that the call has not tried.
+// virtual is where attempts end in virtual time, without a network: the balancer picks a server for each, as grpc would have it
+// do, and the attempt ends when the server's work is done or its context ends. The balancer finds the attempt's record in
+// that context: a hedge goes to a server that the call has not tried, and a call to the server that its key belongs to.
 type virtual struct {
 	conn    *fake.Conn
 	servers servers
@@ -56,8 +57,21 @@ func newVirtual(t *testing.T, s servers, lb *policy.LoadBalancing, seed uint64) 
 	return v
 }
 
-// Invoke implements [grpc.ClientConnInterface].
-func (v *virtual) Invoke(ctx context.Context, method string, _, _ any, _ ...grpc.CallOption) error {
+// options are those of a client whose attempts end in v. It has a connection of its own, over which attempts have records, and
+// which never comes about.
+func (v *virtual) options(lb *policy.LoadBalancing) []goresilient.Option {
+	nowhere := func(ctx context.Context, _ string) (net.Conn, error) {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	return []goresilient.Option{
+		goresilient.WithPolicy(&policy.Service{LoadBalancing: lb}), goresilient.WithTarget("static:///nowhere:1"),
+		goresilient.WithInsecure(), goresilient.WithDialer(nowhere), goresilient.WithAttemptInterceptor(v.attempt),
+	}
+}
+
+// attempt is a [grpc.UnaryClientInterceptor] in the place of the connection.
+func (v *virtual) attempt(ctx context.Context, method string, _, _ any, _ *grpc.ClientConn, _ grpc.UnaryInvoker, _ ...grpc.CallOption) error {
 	picked, err := v.conn.Picker().Pick(grpcbalancer.PickInfo{FullMethodName: method, Ctx: ctx})
 	if err != nil {
 		return err
@@ -94,13 +108,6 @@ func (v *virtual) share(n int) float64 {
 		}
 	}
 	return float64(part) / float64(all)
-}
-
-var errNoStreams = errors.New("this connection has no streams; call unary RPCs")
-
-// NewStream implements [grpc.ClientConnInterface].
-func (*virtual) NewStream(context.Context, *grpc.StreamDesc, string, ...grpc.CallOption) (grpc.ClientStream, error) {
-	return nil, errNoStreams
 }
 
 // locked is a source of random numbers for several goroutines.

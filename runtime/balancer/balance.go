@@ -15,7 +15,7 @@ func (p *pool) choose() {
 	for g := range p.groups() {
 		before = append(before, g.members)
 	}
-	p.selection.choose(p.list, p.cfg.criteria(), p.ch.salt)
+	p.selection.choose(p.list, p.ch.mixed, p.cfg.criteria(), p.ch.salt)
 	p.failover.list(p.selection.priorities())
 	p.round++
 	for g := range p.groups() {

@@ -29,10 +29,12 @@ type Channel struct {
 	completions sync.Pool             // of *completion
 	made        atomic.Uint32         // completions
 	total       atomic.Pointer[tally] // of the calls in flight; nil without consistent_hash
+	lingering   lingering             // open while there is an owner
 
 	mu      sync.Mutex // guards everything below, the endpoints, and the state of the owner and its policies
 	config  Config
-	owner   *instance // the balancer that works for the channel; nil while grpc's channel is idle
+	streams map[*reports]reporting // those that run
+	owner   *instance              // the balancer that works for the channel; nil while grpc's channel is idle
 	state   connectivity.State
 	updated bool
 	// resolverErr is the last error of the resolver; nil since an update came after it.
@@ -43,6 +45,7 @@ type Channel struct {
 	byID       map[string]*endpoint // the first of those that share an ID
 	generation uint32               // of the last update
 	uneven     bool                 // the weights in list differ
+	mixed      bool                 // the priorities in list differ
 	weighting  uint32               // of the last update that changed one
 }
 
@@ -110,12 +113,14 @@ func (c *Channel) claim(b *instance) bool {
 		return false
 	}
 	c.owner = b
+	c.lingering.begin()
 	return true
 }
 
 // release ends the work of the owner; c.mu is held.
 func (c *Channel) release() {
 	c.owner = nil
+	c.lingering.close()
 	c.state = connectivity.Idle
 	c.touch()
 }

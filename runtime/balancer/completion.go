@@ -2,7 +2,6 @@ package balancer
 
 import (
 	"context"
-	"sync/atomic"
 
 	"google.golang.org/grpc/balancer"
 
@@ -16,14 +15,12 @@ type completion struct {
 	ch   *Channel
 	done func(balancer.DoneInfo) // end, bound once
 
-	e          *endpoint
-	load       *load          // of e
-	generation *atomic.Uint64 // that counts the call; nil: it is untimed
-	stripe     int            // of tallies; another one for another completion
-	tallied    *atomic.Int64  // that counts the call as well; nil: none does
-	began      int64
-	ctx        context.Context // of the call
-	rec        *attempt.Record // nil if it has none
+	counting     // at e
+	stripe   int // of tallies; another one for another completion
+	e        *endpoint
+	began    int64
+	ctx      context.Context // of the call
+	rec      *attempt.Record // nil if it has none
 }
 
 // completion begins to measure a call to t and returns its Done.
@@ -48,19 +45,14 @@ func (c *Channel) completion(t *target, now int64, timed bool, ctx context.Conte
 
 // end is Done.
 func (m *completion) end(info balancer.DoneInfo) {
-	ch, e, load, generation, began, rec := m.ch, m.e, m.load, m.generation, m.began, m.rec
-	if m.tallied != nil {
-		m.tallied.Add(-1)
-		m.tallied = nil
-	}
+	ch, e, in, began, rec := m.ch, m.e, m.counting, m.began, m.rec
 	fromServer := info.Err != nil && m.ctx != nil && m.ctx.Err() == nil
-	m.e, m.load, m.generation, m.ctx, m.rec = nil, nil, nil, nil, nil
+	m.counting, m.e, m.ctx, m.rec = counting{}, nil, nil, nil
 	ch.completions.Put(m)
 
-	if generation != nil {
-		load.end(generation)
-	} else {
-		load.untimed.Add(-1)
+	load, isTimed := in.load, in.generation != nil
+	if rec == nil || !ch.linger(in, &info, rec) {
+		in.leave()
 	}
 	if rec != nil {
 		if missed(&info) {
@@ -85,7 +77,7 @@ func (m *completion) end(info balancer.DoneInfo) {
 	silent := said == neutral && info.Err != nil && info.BytesSent && !info.BytesReceived
 	var took int64
 	switch {
-	case generation != nil && (said != neutral || silent):
+	case isTimed && (said != neutral || silent):
 		now := ch.opts.Now()
 		took = max(1, now-began)
 		load.learn(now, took, said, &j.smoothing)

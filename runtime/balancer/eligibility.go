@@ -4,6 +4,7 @@ import (
 	"math"
 
 	"github.com/goresilient/goresilient/runtime/balancer/internal/outlier"
+	"github.com/goresilient/goresilient/runtime/discovery"
 )
 
 // eligibility is what decides whether calls may go to an endpoint, and how many. Channel.mu guards it.
@@ -48,9 +49,11 @@ func (e *endpoint) zone() string {
 }
 
 // priority returns the one that discovery gives it, 0 if it gives none.
-func (e *endpoint) priority() uint32 {
-	if e.info == nil {
+func (e *endpoint) priority() uint32 { return priorityOf(e.info) }
+
+func priorityOf(info *discovery.Endpoint) uint32 {
+	if info == nil {
 		return 0
 	}
-	return e.info.Priority
+	return info.Priority
 }

@@ -34,7 +34,7 @@ type endpoint struct {
 	reports atomic.Pointer[reports] // nil before weighted_round_robin has seen it READY
 
 	load *load
-	done func(balancer.DoneInfo) // for picks that count calls and do not time them
+	done func(balancer.DoneInfo) // of calls that are counted and not timed; nil before any is, see pool.equip
 }
 
 // connection is the pool's connection to an endpoint. The zero value is no connection.
@@ -52,12 +52,18 @@ type connection struct {
 // connectivityState is a [connectivity.State] in one byte.
 type connectivityState uint8
 
-func newEndpoint(ch *Channel, id string, info *discovery.Endpoint, addrs []resolver.Address) *endpoint {
+func newEndpoint(id string, info *discovery.Endpoint, addrs []resolver.Address) *endpoint {
 	e := &endpoint{name: id, info: info, addrs: addrs, load: newLoad()}
 	e.hash = xxhash.Sum64String(id)
-	l := e.load
-	e.done = func(info balancer.DoneInfo) { ch.ended(e, l, &info) }
 	return e
+}
+
+// counts has targets of the endpoint know a Done for calls that are not timed.
+func (e *endpoint) counts(ch *Channel) {
+	if e.done == nil {
+		l := e.load
+		e.done = func(info balancer.DoneInfo) { ch.ended(e, l, &info) }
+	}
 }
 
 // weight returns the static weight of the endpoint, 1 if nobody gave it one.

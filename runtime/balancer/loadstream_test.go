@@ -109,12 +109,18 @@ func TestReportsOutOfBand(t *testing.T) {
 		time.Sleep(35 * time.Second)
 		within(t, c.servers(180), map[string]int{"a": 40, "b": 80, "old": 60})
 
+		// Nobody listens to a server that is no longer listed.
+		c.resolve("a", "b")
+		if n := len(c.ch.streams); n != 2 {
+			t.Errorf("there are %d streams for two servers", n)
+		}
+
 		// Without streams, what was known expires.
 		c.ch.Configure(weightedConfig(time.Second))
 		c.resolve("a", "b", "old")
 		time.Sleep(4 * time.Minute)
-		if got := c.ch.list[0].reports.Load().stop; got != nil {
-			t.Error("the stream is still there")
+		if n := len(c.ch.streams); n != 0 {
+			t.Errorf("%d streams are still there", n)
 		}
 		within(t, c.servers(3), map[string]int{"a": 1, "b": 1, "old": 1})
 	})

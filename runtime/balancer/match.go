@@ -78,6 +78,8 @@ type matcher struct {
 	list   []*endpoint
 	weight uint32 // of the first endpoint; 0: there was none yet
 	uneven bool   // another one's differs
+	first  uint32 // the priority of the first endpoint
+	mixed  bool   // another one's differs
 	change
 }
 
@@ -94,6 +96,7 @@ func (m *matcher) place(info *discovery.Endpoint, addrs []resolver.Address) {
 		m.moved = append(m.moved, e)
 	}
 	m.weigh(e, info)
+	m.rank(info)
 	if e.info != info && !sameSeat(e, info) {
 		m.relisted = true
 	}
@@ -118,6 +121,15 @@ func (m *matcher) weigh(e *endpoint, info *discovery.Endpoint) {
 		m.weight = weight
 	}
 	m.uneven = m.uneven || weight != m.weight
+}
+
+// rank compares the priority of the endpoint that info describes with that of the others.
+func (m *matcher) rank(info *discovery.Endpoint) {
+	value := priorityOf(info)
+	if m.same == 0 && m.list == nil {
+		m.first = value
+	}
+	m.mixed = m.mixed || value != m.first
 }
 
 // expected returns the endpoint that follows in the old list, if it is this one.
@@ -153,7 +165,7 @@ func (m *matcher) find(info *discovery.Endpoint, addrs []resolver.Address) *endp
 			return e
 		}
 	}
-	e := newEndpoint(m.c, id, info, addrs)
+	e := newEndpoint(id, info, addrs)
 	m.added = append(m.added, e)
 	if last == nil {
 		m.c.byID[id] = e
@@ -169,6 +181,7 @@ func (m *matcher) find(info *discovery.Endpoint, addrs []resolver.Address) *endp
 
 // finish installs the new list and collects what is gone.
 func (m *matcher) finish() {
+	m.c.mixed = m.mixed
 	if m.c.uneven = m.uneven; m.reweighted {
 		m.c.weighting = m.c.generation
 	}
@@ -210,6 +223,9 @@ func (c *Channel) forget(e *endpoint) {
 		}
 	}
 	e.sibling = nil
+	if r := e.reports.Load(); r != nil {
+		c.listen(r, nil, 0)
+	}
 }
 
 // sameIdentity tells whether e has the ID of info and addrs, without building it where that can be avoided.

@@ -120,6 +120,11 @@ func (c Config) level() level {
 	return nothing
 }
 
+// counts returns whether pickers of c count calls that they do not time, and need no completion for it.
+func (c Config) counts() bool {
+	return (c.level() == counted || c.level() == sampled) && c.arm() != armConsistentHash
+}
+
 // recorded returns whether a call's end cannot be judged without its context, or counts elsewhere than at its endpoint.
 func (c Config) recorded() bool {
 	return c.judge().failures.has(codes.Canceled) || c.arm() == armConsistentHash

@@ -39,6 +39,8 @@ type judge struct {
 	// learns is whether the policy chooses by what it learns from the ends of calls.
 	learns bool
 	smoothing
+	// lingers is whether the policy compares calls in flight, and those that have lost linger.
+	lingers bool
 	// reports is whether calls bring load reports; penalty is weighted_round_robin.error_penalty.
 	reports bool
 	penalty float64
@@ -50,7 +52,7 @@ const defaultFailures codeSet = 1<<codes.Unavailable | 1<<codes.Unknown | 1<<cod
 
 // judge returns how the policy judges the calls.
 func (c Config) judge() *judge {
-	j := &judge{failures: defaultFailures, learns: c.level() >= sampled, smoothing: c.smoothing()}
+	j := &judge{failures: defaultFailures, learns: c.level() >= sampled, lingers: c.compares(), smoothing: c.smoothing()}
 	if c.arm() == armWeightedRoundRobin {
 		s := c.weighted()
 		j.reports, j.penalty = s.outOfBand == 0, s.penalty

@@ -85,7 +85,7 @@ func (p *picker) Pick(info balancer.PickInfo) (balancer.PickResult, error) {
 	}
 	timed := (rec == nil || rec.Stream == nil) && (p.level == timed || p.level == sampled && t.load.due(now))
 	switch {
-	case timed || rec != nil || p.recorded:
+	case timed || rec != nil || p.recorded || t.done == nil && p.level != nothing:
 		return balancer.PickResult{SubConn: t.sc, Done: p.ch.completion(t, now, timed, info.Ctx, rec)}, nil
 	case p.level == nothing:
 		return balancer.PickResult{SubConn: t.sc}, nil

@@ -36,8 +36,9 @@ func newScene(seed uint64, cfg Config, n, tiers int, weights ...uint32) *scene {
 			info.Weight = weights[i]
 			s.uneven = s.uneven || weights[i] != 1
 		}
-		e := newEndpoint(s.Channel, info.Addresses[0], info, nil)
+		e := newEndpoint(info.Addresses[0], info, nil)
 		e.sc = new(fakeSubConn)
+		e.counts(s.Channel)
 		s.endpoints = append(s.endpoints, e)
 	}
 	s.publish(tiers)

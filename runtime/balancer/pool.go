@@ -139,7 +139,14 @@ func (p *pool) configure(cfg Config) {
 	if p.started && p.cfg == cfg {
 		return
 	}
+	counted := p.cfg.counts()
 	p.cfg = cfg
+	if cfg.counts() && !counted {
+		p.equip(p.ch.list...)
+		for g := range p.groups() {
+			g.stale = true // its targets may know no Done
+		}
+	}
 	lb := cfg.LoadBalancing
 	if lb == nil {
 		lb = new(policy.LoadBalancing)
@@ -147,6 +154,16 @@ func (p *pool) configure(cfg Config) {
 	p.failover.configure(lb.Failover)
 	p.slowStart.configure(lb.SlowStart)
 	p.detection.configure(cfg)
+}
+
+// equip has the endpoints, which are about to take calls or do so, count those that are not timed, if pickers do so. One
+// that does not costs less of the heap.
+func (p *pool) equip(list ...*endpoint) {
+	if p.cfg.counts() {
+		for _, e := range list {
+			e.counts(p.ch)
+		}
+	}
 }
 
 // follow brings everything up to date after a change that is no update, and publishes as far as that asks for it.
@@ -210,6 +227,9 @@ func (p *pool) set(e *endpoint, s connectivity.State) {
 	g := e.group
 	g.leave(e)
 	e.state = connectivityState(s)
+	if s == connectivity.Ready {
+		p.equip(e)
+	}
 	g.join(e)
 	p.ch.touch()
 	switch {

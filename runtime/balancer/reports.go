@@ -18,21 +18,22 @@ type reports struct {
 	latest atomic.Uint64
 	// done takes the report of a call, and counts nothing.
 	done func(balancer.DoneInfo)
+	ch   *Channel
 
-	value   float64 // the weight, as of the last look; 0: unknown
-	since   int64   // it is known
+	value   float32 // the weight, as of the last look; 0: unknown
+	check   uint32  // the connection that it is of
+	since   int64   // the weight is known
 	updated int64
-
-	check     uint32        // the connection that it is of
-	outOfBand time.Duration // the period of the stream that stop ends
-	stop      func()        // nil: no stream
 }
 
 func newReports(ch *Channel) *reports {
-	r := new(reports)
-	r.done = func(info balancer.DoneInfo) { r.take(&info, ch.judge.Load().penalty) }
+	r := &reports{ch: ch}
+	r.done = r.end
 	return r
 }
+
+// end is done.
+func (r *reports) end(info balancer.DoneInfo) { r.take(&info, r.ch.judge.Load().penalty) }
 
 // take takes the report that came with the end of a call, if there is one: the first since the last look at the weights. Those
 // after it would cost each call more than its pick does, and the next look is at most an update period away. It may be called
@@ -63,7 +64,7 @@ func (r *reports) weight(now int64, s *weightedSettings) float64 {
 		if r.value == 0 {
 			r.since = now
 		}
-		r.value, r.updated = math.Float64frombits(r.latest.Swap(0)), now
+		r.value, r.updated = float32(math.Float64frombits(r.latest.Swap(0))), now
 	}
 	switch {
 	case now-r.updated >= int64(s.expiration):
@@ -71,7 +72,7 @@ func (r *reports) weight(now int64, s *weightedSettings) float64 {
 	case now-r.since < int64(s.blackout):
 		return 0
 	}
-	return r.value
+	return float64(r.value)
 }
 
 // forget begins anew, for another connection.
@@ -113,28 +114,37 @@ func (p *pool) attend(t *target, s weightedSettings) *reports {
 		r.forget()
 		r.check = e.check
 	}
-	if another || r.outOfBand != s.outOfBand {
-		r.listen(p.ch, t.sc, s.outOfBand)
+	if another || p.ch.streams[r].period != s.outOfBand {
+		p.ch.listen(r, t.sc, s.outOfBand)
 	}
 	return r
 }
 
-// listen asks for reports outside of calls, in place of the stream that there was; 0: it does not.
-func (r *reports) listen(ch *Channel, sc balancer.SubConn, period time.Duration) {
-	if r.stop != nil {
-		r.stop()
-		r.stop = nil
+// reporting is a stream of reports outside of calls.
+type reporting struct {
+	period time.Duration
+	stop   func()
+}
+
+// listen asks for reports outside of calls, in place of the stream that there was; 0: it does not. c.mu is held.
+func (c *Channel) listen(to *reports, sc balancer.SubConn, period time.Duration) {
+	if s, ok := c.streams[to]; ok {
+		delete(c.streams, to)
+		s.stop()
 	}
-	if r.outOfBand = period; period > 0 {
-		_, r.stop = sc.GetOrBuildProducer(&loadStream{ch: ch, to: r, period: period})
+	if period <= 0 {
+		return
 	}
+	if c.streams == nil {
+		c.streams = make(map[*reports]reporting)
+	}
+	_, stop := sc.GetOrBuildProducer(&loadStream{ch: c, to: to, period: period})
+	c.streams[to] = reporting{period, stop}
 }
 
 // deafen ends all streams of reports.
 func (c *Channel) deafen() {
-	for _, e := range c.list {
-		if r := e.reports.Load(); r != nil {
-			r.listen(c, nil, 0)
-		}
+	for r := range c.streams {
+		c.listen(r, nil, 0)
 	}
 }

@@ -47,11 +47,11 @@ func (c Config) criteria() criteria {
 	}
 }
 
-// choose makes the selection that of the list. Bands and groups that were there before go on, with new members.
-func (s *selection) choose(list []*endpoint, c criteria, salt uint64) {
+// choose makes the selection that of the list, whose priorities are mixed or all the same. Bands and groups that were there before go on, with new members.
+func (s *selection) choose(list []*endpoint, mixed bool, c criteria, salt uint64) {
 	before := s.bands
 	s.bands = nil
-	for _, part := range byPriority(list, c.together) {
+	for _, part := range byPriority(list, c.together, mixed) {
 		var b *band
 		for len(before) > 0 && before[0].priority < part.priority {
 			before = before[1:]
@@ -61,7 +61,15 @@ func (s *selection) choose(list []*endpoint, c criteria, salt uint64) {
 		} else {
 			b = &band{priority: part.priority}
 		}
-		b.seat(subset(part.members, c.size, salt), c)
+		members := part.members
+		if c.size > 0 && c.size < len(members) {
+			room := members[:0]
+			if !part.own {
+				room = make([]*endpoint, 0, c.size)
+			}
+			members, part.own = choose(room, members, c.size, salt), true
+		}
+		b.seat(members, part.own, c)
 		s.bands = append(s.bands, b)
 	}
 }
@@ -75,11 +83,16 @@ func (s *selection) priorities() []uint32 {
 	return out
 }
 
-// seat divides the members among the groups. Without an endpoint in the client's zone there is one group of all.
-func (b *band) seat(members []*endpoint, c criteria) {
+// seat divides the members among the groups. Without an endpoint in the client's zone there is one group of all. own is whether
+// members may be written to.
+func (b *band) seat(members []*endpoint, own bool, c criteria) {
 	var local, others []*endpoint
 	if c.zoned {
-		local, others = make([]*endpoint, 0, len(members)), make([]*endpoint, 0, len(members))
+		if local = make([]*endpoint, 0, b.room(true, members)); own {
+			others = members[:0]
+		} else {
+			others = make([]*endpoint, 0, b.room(false, members))
+		}
 		for _, e := range members {
 			if e.zone() == c.zone {
 				local = append(local, e)
@@ -98,6 +111,16 @@ func (b *band) seat(members []*endpoint, c criteria) {
 	}
 }
 
+// room returns how many of the members are likely to be on one side: about as many as before.
+func (b *band) room(local bool, members []*endpoint) int {
+	for _, g := range b.groups {
+		if g.local == local {
+			return len(g.members) + 1
+		}
+	}
+	return len(members)
+}
+
 // group returns the group that is there, a new one if none is, with these members.
 func (b *band) group(local bool, members []*endpoint) *group {
 	for _, g := range b.groups {
@@ -113,19 +136,18 @@ func (b *band) group(local bool, members []*endpoint) *group {
 type part struct {
 	priority uint32
 	members  []*endpoint
+	own      bool // members is no part of the list, and may be written to
 }
 
-// byPriority splits the list, the best priority first.
-func byPriority(list []*endpoint, together bool) []part {
-	if len(list) == 0 {
+// byPriority splits the list, the best priority first. mixed is whether there is more than one.
+func byPriority(list []*endpoint, together, mixed bool) []part {
+	switch {
+	case len(list) == 0:
 		return nil
-	}
-	first := list[0].priority()
-	if together {
-		return []part{{0, list}}
-	}
-	if !slices.ContainsFunc(list, func(e *endpoint) bool { return e.priority() != first }) {
-		return []part{{first, list}}
+	case together:
+		return []part{{members: list}}
+	case !mixed:
+		return []part{{priority: list[0].priority(), members: list}}
 	}
 	sizes := make(map[uint32]int)
 	for i := 0; i < len(list); { // neighbours are often of one priority
@@ -137,7 +159,7 @@ func byPriority(list []*endpoint, together bool) []part {
 	}
 	parts := make([]part, 0, len(sizes))
 	for _, value := range slices.Sorted(maps.Keys(sizes)) {
-		parts = append(parts, part{value, make([]*endpoint, 0, sizes[value])})
+		parts = append(parts, part{value, make([]*endpoint, 0, sizes[value]), true})
 	}
 	last := 0
 	for _, e := range list {

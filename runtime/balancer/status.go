@@ -51,7 +51,8 @@ type EndpointStatus struct {
 	Share float64
 	// Latency is the moving average of how long calls take, by a policy that chooses by it or since one did; 0: not known.
 	Latency time.Duration
-	// InFlight is the number of calls that run. Only policies that choose by it count them; otherwise it is 0.
+	// InFlight is the number of calls that run. Only policies that choose by it count them; otherwise it is 0. Attempts that
+	// another one of their call has beaten do not run: they are not among them, although such a policy counts them a while longer.
 	InFlight int64
 }
 
@@ -87,12 +88,13 @@ func (c *Channel) Endpoints() []EndpointStatus {
 	defer c.mu.Unlock()
 	served := c.serving()
 	out := make([]EndpointStatus, len(c.list))
+	lingering := c.lingering.count()
 	for i, e := range c.list {
 		out[i] = EndpointStatus{
 			Endpoint: e.describe(),
 			State:    connectivity.Idle,
 			Attempts: int(e.attempts),
-			InFlight: e.load.inFlight(),
+			InFlight: max(0, e.load.inFlight()-lingering[e.load]), // some may end just now
 			Latency:  time.Duration(e.load.latency.last()),
 		}
 		if e.lastErr != nil {

@@ -1,6 +1,9 @@
 package balancer
 
-import "slices"
+import (
+	"math"
+	"slices"
+)
 
 // subset returns size of the endpoints, in the order of the list; all of them if size is 0 or not below their number. It is
 // the rendezvous choice of gRFC A68: each endpoint has a rank by its identity and the client's salt alone, and the lowest
@@ -10,18 +13,16 @@ func subset(list []*endpoint, size int, salt uint64) []*endpoint {
 	if size == 0 || size >= len(list) {
 		return list
 	}
+	return choose(make([]*endpoint, 0, size), list, size, salt)
+}
+
+// choose appends size of the endpoints, which are more, to chosen. That may begin where list does.
+func choose(chosen, list []*endpoint, size int, salt uint64) []*endpoint {
 	ranks := make([]uint64, len(list))
 	for i, e := range list {
 		ranks[i] = rank(e.hash, salt)
 	}
-	limit := nth(slices.Clone(ranks), size-1)
-	below := 0
-	for _, r := range ranks {
-		if r < limit {
-			below++
-		}
-	}
-	chosen := make([]*endpoint, 0, size)
+	limit, below := lowest(ranks, size)
 	ties := size - below // endpoints of one identity have one rank: the first of them are taken
 	for i, e := range list {
 		switch {
@@ -42,6 +43,48 @@ func rank(hash, salt uint64) uint64 {
 	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
 	x = (x ^ x>>27) * 0x94d049bb133111eb
 	return x ^ x>>31
+}
+
+// lowest returns the greatest of the size lowest ranks, and how many are below it. Ranks are as good as random, so that it is
+// known before where about that one lies, and only the few ranks there are sorted.
+func lowest(ranks []uint64, size int) (limit uint64, below int) {
+	n := float64(len(ranks))
+	share := (float64(size) - 0.5) / n
+	width := 4*math.Sqrt(share*(1-share)/n) + 4/n // four standard deviations
+	from, to := fraction(share-width), fraction(share+width)
+	var near []uint64
+	for _, r := range ranks {
+		switch {
+		case r < from:
+			below++
+		case r <= to:
+			near = append(near, r)
+		}
+	}
+	if at := size - 1 - below; at >= 0 && at < len(near) {
+		limit = nth(near, at)
+	} else { // once in some ten thousand times
+		limit = nth(slices.Clone(ranks), size-1)
+	}
+	below = 0
+	for _, r := range ranks {
+		if r < limit {
+			below++
+		}
+	}
+	return limit, below
+}
+
+// fraction returns that part of 2^64.
+func fraction(of float64) uint64 {
+	switch {
+	case of <= 0:
+		return 0
+	case of >= 1:
+		return math.MaxUint64
+	default:
+		return uint64(of * (1 << 64))
+	}
 }
 
 // nth returns the element that would stand at index n if xs were sorted; it changes the order of xs. It takes linear time

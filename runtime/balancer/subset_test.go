@@ -12,10 +12,9 @@ import (
 
 // bare returns endpoints that only have an identity.
 func bare(names ...string) []*endpoint {
-	ch := NewChannel(roundRobinConfig(), Options{})
 	out := make([]*endpoint, len(names))
 	for i, name := range names {
-		out[i] = newEndpoint(ch, name, nil, nil)
+		out[i] = newEndpoint(name, nil, nil)
 	}
 	return out
 }

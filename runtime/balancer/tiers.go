@@ -1,6 +1,10 @@
 package balancer
 
-import "google.golang.org/grpc/connectivity"
+import (
+	"slices"
+
+	"google.golang.org/grpc/connectivity"
+)
 
 // group is the endpoints of one priority; with zone_aware, only those on one side: in the client's zone or elsewhere. It
 // counts its connections, and keeps the targets among which a picker chooses.
@@ -12,9 +16,11 @@ type group struct {
 	ejected   int                            // of the READY ones
 	panicking bool                           // calls go to ejected ones as well
 
-	// targets are the endpoints that calls may go to. Pickers share the array; it is only ever appended to, and replaced
-	// where one has left (stale), so that bringing up n endpoints costs n steps.
+	// targets are the endpoints that calls may go to, and gone are those of them that have left. Pickers share the array; it is
+	// only ever appended to, so that bringing up n endpoints costs n steps, and replaced where one has left: by a copy
+	// without gone, or, if it is stale, by another look at all endpoints.
 	targets []target
+	gone    []*endpoint // few
 	stale   bool
 
 	warmup
@@ -33,7 +39,10 @@ func (g *group) join(e *endpoint) {
 	if e.ejected {
 		g.ejected++
 	}
-	if g.takes(e) && !g.stale {
+	if !g.takes(e) || g.stale {
+		return
+	}
+	if g.stale = slices.Contains(g.gone, e); !g.stale { // it is back before anybody has looked
 		g.targets = append(g.targets, e.target())
 	}
 }
@@ -45,7 +54,10 @@ func (g *group) leave(e *endpoint) {
 	if !e.is(connectivity.Ready) {
 		return
 	}
-	g.stale = g.stale || g.takes(e)
+	if g.takes(e) && !g.stale {
+		g.gone = append(g.gone, e)
+		g.stale = len(g.gone) > fewGone
+	}
 	if e.ejected {
 		g.ejected--
 	}
@@ -76,20 +88,41 @@ func (g *group) alarm(panicking bool) bool {
 	return g.ejected > 0
 }
 
+// fewGone is up to how many endpoints that have left are sought among all others.
+const fewGone = 4
+
 // eligible returns the endpoints that calls may go to.
 func (g *group) eligible() []target {
-	if !g.stale {
+	if !g.stale && len(g.gone) == 0 {
 		return g.targets
 	}
+	before, gone, stale := g.targets, g.gone, g.stale
+	g.gone, g.stale = nil, false
 	n := g.takers()
 	targets := make([]target, 0, n+n/16+1) // whoever left will often come back
-	for _, e := range g.members {
-		if e.group == g && g.takes(e) {
-			targets = append(targets, e.target())
+	if stale {
+		for _, e := range g.members {
+			if e.group == g && g.takes(e) {
+				targets = append(targets, e.target())
+			}
+		}
+	} else {
+		targets = without(gone, before, targets)
+	}
+	g.targets = targets
+	return targets
+}
+
+// without appends those of the targets to out that are not gone, in runs.
+func without(gone []*endpoint, targets, out []target) []target {
+	from := 0
+	for i := range targets {
+		if slices.Contains(gone, targets[i].e) {
+			out = append(out, targets[from:i]...)
+			from = i + 1
 		}
 	}
-	g.targets, g.stale = targets, false
-	return targets
+	return append(out, targets[from:]...)
 }
 
 // populated tells whether any endpoint takes part in the band's groups.

@@ -50,8 +50,8 @@ type Hedging struct {
 	MaxAttempts *int `policy:"max_attempts" range:"[2,5]" default:"2"`
 	// After this long: "30ms". A duration > 0. Method, hot.
 	Delay *time.Duration `policy:"delay,oneof=when" range:"(0s,)"`
-	// At this quantile of the method's own latency, or at 1 - max_extra_ratio / 2 if that is higher: ordinary
-	// calls use up at most half of the cap, and the other half is there when servers stall. Nothing is hedged
+	// At this quantile of the method's own latency, or at 1 - 0.7 * max_extra_ratio if that is higher: ordinary
+	// calls use up at most 0.7 of the cap, and the rest is there when servers stall. Nothing is hedged
 	// before 100 calls were measured. In (0.5, 1). Method, hot.
 	DelayQuantile *float64 `policy:"delay_quantile,oneof=when" range:"(0.5,1)"`
 	// Extra load at most, of first attempts over 30 s. A share, in (0, 1]. Default: 0.05. Method, hot.

@@ -2386,8 +2386,8 @@ type Hedging_Delay struct {
 }
 
 type Hedging_DelayQuantile struct {
-	// At this quantile of the method's own latency, or at 1 - max_extra_ratio / 2 if that is higher: ordinary calls
-	// use up at most half of the cap, and the other half is there when servers stall. Nothing is hedged before 100
+	// At this quantile of the method's own latency, or at 1 - 0.7 * max_extra_ratio if that is higher: ordinary calls
+	// use up at most 0.7 of the cap, and the rest is there when servers stall. Nothing is hedged before 100
 	// calls were measured. In (0.5, 1). Method, hot.
 	DelayQuantile float64 `protobuf:"fixed64,4,opt,name=delay_quantile,json=delayQuantile,proto3,oneof"`
 }

@@ -4,7 +4,9 @@ package attempt
 import (
 	"context"
 	"errors"
+	"math"
 	"sync/atomic"
+	"time"
 )
 
 // Endpoint is where an attempt went. Two are the same if they compare equal.
@@ -24,8 +26,9 @@ type Record struct {
 	// On is whether the record is in use.
 	On bool
 
-	hasKey bool
-	key    uint64
+	hasKey     bool
+	superseded atomic.Uint32 // how long it ran until then, in microseconds; 0: it was not
+	key        uint64
 
 	endpoint atomic.Value // an Endpoint, all of one type; nil before the first pick
 	pushback atomic.Pointer[[]string]
@@ -48,6 +51,16 @@ func (r *Record) Tried(e Endpoint) bool {
 		}
 	}
 	return false
+}
+
+// Supersede is called before the attempt is cancelled because another one has ended the call. ran is how long it has run.
+func (r *Record) Supersede(ran time.Duration) {
+	r.superseded.Store(uint32(min(max(1, ran.Microseconds()), math.MaxUint32)))
+}
+
+// Superseded returns how long the attempt had run when another one ended the call, to a microsecond; 0 if none did.
+func (r *Record) Superseded() time.Duration {
+	return time.Duration(r.superseded.Load()) * time.Microsecond
 }
 
 // Begin is called by the balancer before it picks. Its error, a gRPC status, ends the attempt.
