@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"fmt"
 	"testing"
 	"time"
 )
@@ -62,32 +63,43 @@ func TestOneSlowServerIsLeft(t *testing.T) {
 
 func TestSlowHalf(t *testing.T) {
 	o := run2(t, "B")
-	o.atMost(0.99, 0.8, client...)
-	o.atMost(0.99, 1.15, Prequal)
+	o.atMost(0.99, 0.65, client...)
+	o.atMost(0.99, 0.8, Prequal)
 }
 
-// With eight workers a server, nearly all of the latency is service: the oracle itself is 15 % below the best rule, no more.
+// One client knows of all calls, many clients know little of each other's.
+func TestSlowHalfByClients(t *testing.T) {
+	for clients, factor := range map[int]float64{1: 0.83, 3: 0.85, 20: 0.8} {
+		t.Run(fmt.Sprint(clients), func(t *testing.T) {
+			o := run2(t, "B")
+			o.s.Clients = clients
+			o.atMost(0.99, factor, Prequal)
+		})
+	}
+}
+
+// With eight workers a server, nearly all of the latency is service: the oracle itself is 15 % below the best other rule, no more.
 func TestSlowHalfOfWideServers(t *testing.T) {
 	o := run2(t, "B8")
-	o.atMost(0.99, 0.94, client...)
-	o.atMost(0.99, 1.1, Prequal, Oracle)
+	o.atMost(0.99, 0.88, client...)
+	o.atMost(0.99, 1.03, Prequal, Oracle)
 }
 
 func TestAntagonist(t *testing.T) {
 	o := run2(t, "C")
-	o.atMost(0.99, 0.8, client...)
-	o.atMost(0.99, 1, Prequal)
+	o.atMost(0.99, 0.55, client...)
+	o.atMost(0.99, 0.8, Prequal)
 }
 
 func TestEvenLoad(t *testing.T) {
 	o := run2(t, "D")
-	o.atMost(0.99, 1.03, LeastRequest)
-	o.atMost(0.99, 1.05, RoundRobin)
+	o.atMost(0.99, 1, LeastRequest)
+	o.atMost(0.99, 1.02, RoundRobin)
 }
 
 func TestSparseClients(t *testing.T) {
 	o := run2(t, "E")
-	o.atMost(0.99, 0.8, append(client, Prequal)...)
+	o.atMost(0.99, 0.5, append(client, Prequal)...)
 }
 
 func TestBrokenServerIsLeft(t *testing.T) {
@@ -95,8 +107,8 @@ func TestBrokenServerIsLeft(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			o := run2(t, name)
 			for _, contender := range []string{Adaptive, WithOutlier} {
-				if got := o.of(contender).BadShare(); got >= 0.01 {
-					t.Errorf("%s: %.4f of the calls go to the broken server, less than 0.01", contender, got)
+				if got := o.of(contender).BadShare(); got >= 0.002 {
+					t.Errorf("%s: %.4f of the calls go to the broken server, less than 0.002", contender, got)
 				}
 			}
 		})
@@ -123,9 +135,9 @@ func TestRollingRestartFailsNoCall(t *testing.T) {
 // Twenty connections of a thousand are enough to find servers that are well.
 func TestSubset(t *testing.T) {
 	o := run2(t, "J")
-	o.atMost(0.99, 1.1, Prequal)
-	if got := o.of(Adaptive).BadShare(); got > 0.03 {
-		t.Errorf("%.4f of the calls go to slow servers, at most 0.03", got)
+	o.atMost(0.99, 0.95, Prequal)
+	if got := o.of(Adaptive).BadShare(); got > 0.005 {
+		t.Errorf("%.4f of the calls go to slow servers, at most 0.005", got)
 	}
 }
 
@@ -133,15 +145,15 @@ func TestTwoSlowServersOfTwenty(t *testing.T) {
 	for _, name := range []string{"K70", "K90"} {
 		t.Run(name, func(t *testing.T) {
 			o := run2(t, name)
-			o.atMost(0.99, 0.88, GoZero)
-			o.atMost(0.999, 0.78, GoZero)
+			o.atMost(0.99, 0.84, GoZero)
+			o.atMost(0.999, 0.1, GoZero)
 		})
 	}
 }
 
 func TestStalls(t *testing.T) {
 	o := run2(t, "L")
-	o.atMost(0.99, 0.5, GoZero)
+	o.atMost(0.99, 0.3, GoZero)
 }
 
 // A run depends on its seed alone.

@@ -91,8 +91,8 @@ func (s Scenario) at(load float64) Scenario {
 // halfSlow has servers that do one call at a time, so that every call that waits is seen in the latency.
 func halfSlow() Scenario {
 	s := base()
-	s.Name, s.Title = "B", "half of 20 servers of one worker are half as fast, 3 clients, 75 % load"
-	s.Workers, s.Clients, s.Length = 1, 3, 60*time.Second
+	s.Name, s.Title = "B", "half of 20 servers of one worker are half as fast, 10 clients, 75 % load"
+	s.Workers, s.Length = 1, 60*time.Second
 	return s.slowed(10, 0.5).at(0.75 * 0.75)
 }
 
@@ -105,9 +105,9 @@ func halfSlowWide() Scenario {
 
 func antagonist() Scenario {
 	s := base()
-	s.Name, s.Title = "C", "an antagonist makes 4 of 20 servers 4 times slower and moves every 5 s, 10 clients, 60 % load"
+	s.Name, s.Title = "C", "an antagonist makes 4 of 20 servers 4 times slower and moves every 5 s, 10 clients, 75 % load"
 	const stay, groups = 5 * time.Second, 5
-	s.Length, s.Warmup = 30*time.Second, stay
+	s.Length, s.Warmup = 60*time.Second, stay
 	s.Phases = func(i int, _ *rand.Rand) []Phase {
 		var out []Phase
 		for k := range int(s.Length/stay) + 1 {
@@ -119,7 +119,7 @@ func antagonist() Scenario {
 		}
 		return out
 	}
-	return s.at(0.6)
+	return s.at(0.75 * 0.85)
 }
 
 func even() Scenario {

@@ -8,24 +8,28 @@ import (
 	"google.golang.org/grpc/balancer"
 )
 
-// Tried is a rule of the family that `adaptive` comes from: of a few candidates, the lowest
+// Tried is a rule of the family that `adaptive` comes from: of some candidates, the lowest
 //
 //	max(average latency, age of the oldest call)^LatencyPower x (calls in flight + 1)^FlightPower
 //
 // It is kept so that what was tried while choosing can be tried again.
 type Tried struct {
-	// Random is how many candidates are drawn, Remembered how many are kept from the pick before: the best, and the second.
+	// Random is how many candidates are drawn, Remembered how many are kept from earlier: the best, and the second.
 	Random, Remembered int
-	// Rise and Fall are the time constants of the average.
-	Rise, Fall time.Duration
+	// Survey is how many candidates a pick has, besides, that comes 0.1 ms or more after the last such pick; 0: there are no
+	// such picks, and each one a millisecond after the last remembers.
+	Survey int
+	// Rise and Fall are the time constants of the average, Stale that of a fall after a second without an answer; 0: Fall.
+	Rise, Fall, Stale time.Duration
+	// Allowed and Limit are those of the sum that tells a change, in doublings, Most is what one call adds to it at most; a Limit
+	// of 0: changes are not told.
+	Allowed, Limit, Most float64
 	// LatencyPower and FlightPower are the exponents.
 	LatencyPower, FlightPower float64
 	// NoAge leaves the age of calls in flight out.
 	NoAge bool
 	// Explore is the share of picks that go to a candidate which has not answered for a second, if one was drawn.
 	Explore float64
-	// Fade is the time constant with which a latency without new answers falls towards 0; 0: it does not.
-	Fade time.Duration
 }
 
 // tried carries a Tried out for one client.
@@ -41,7 +45,9 @@ type tried struct {
 type triedNode struct {
 	inFlight          int
 	average           float64
-	stamp             int64 // of the last answer
+	stamp             int64   // of the last answer
+	calls             float64 // since the last change
+	surplus           float64 // of the calls of late, in doublings
 	accepting, drains generation
 }
 
@@ -54,6 +60,7 @@ type generation struct {
 const (
 	unheard  = int64(time.Second)
 	remember = int64(time.Millisecond)
+	survey   = int64(100 * time.Microsecond)
 )
 
 func (t Tried) rule(clock *Clock, random *rand.Rand, servers []*Server) rule {
@@ -61,20 +68,25 @@ func (t Tried) rule(clock *Clock, random *rand.Rand, servers []*Server) rule {
 }
 
 func (t *tried) pick(now int64) (int, func(balancer.DoneInfo)) {
-	chosen, kept := t.choose(now)
-	if t.Remembered > 0 && now-t.wrote >= remember {
+	every := remember
+	if t.Survey > 0 {
+		every = survey
+	}
+	due := now-t.wrote >= every
+	chosen, kept := t.choose(now, t.candidates(due && t.Survey > 0))
+	if due {
 		t.kept, t.wrote = kept, now
 	}
 	return chosen, t.nodes[chosen].begin(now, t)
 }
 
 // choose returns the server to call, and the best and the second best of the candidates; -1 for no second.
-func (t *tried) choose(now int64) (chosen int, kept [2]int) {
+func (t *tried) choose(now int64, candidates []int) (chosen int, kept [2]int) {
 	best, second := -1, -1
 	var low, next float64
 	explore, longest := t.random.Float64() < t.Explore, unheard
 	forced := -1
-	for _, i := range t.candidates() {
+	for _, i := range candidates {
 		n := &t.nodes[i]
 		if idle := now - n.stamp; explore && n.average > 0 && n.inFlight == 0 && idle > longest {
 			forced, longest = i, idle
@@ -95,10 +107,14 @@ func (t *tried) choose(now int64) (chosen int, kept [2]int) {
 	return best, [2]int{best, second}
 }
 
-func (t *tried) candidates() []int {
-	n := len(t.nodes)
+// candidates returns those of one pick; wide is whether it surveys.
+func (t *tried) candidates(wide bool) []int {
+	n, random := len(t.nodes), t.Random
+	if wide {
+		random = max(random, t.Survey)
+	}
 	var out []int
-	if n <= t.Random+t.Remembered {
+	if n <= random+t.Remembered {
 		first := t.random.IntN(n)
 		for k := range n {
 			out = append(out, (first+k)%n)
@@ -110,7 +126,7 @@ func (t *tried) candidates() []int {
 			out = append(out, i)
 		}
 	}
-	for len(out) < t.Random+t.Remembered {
+	for len(out) < random+t.Remembered {
 		out = append(out, t.random.IntN(n))
 	}
 	return out
@@ -122,9 +138,6 @@ func (t *tried) cost(n *triedNode, now int64) float64 {
 		return math.MaxFloat32 * float64(n.inFlight)
 	}
 	latency := n.average
-	if t.Fade > 0 {
-		latency *= math.Exp(-float64(now-n.stamp) / float64(t.Fade))
-	}
 	if !t.NoAge && n.inFlight > 0 {
 		latency = max(latency, float64(now-n.oldest()))
 	}
@@ -164,22 +177,37 @@ func (n *triedNode) learn(now int64, latency float64, failed bool, t *tried) {
 	if failed {
 		latency = 2 * max(latency, n.average)
 	}
-	constant := t.Fall
-	if latency > n.average {
-		constant = t.Rise
-	}
-	keep := math.Exp(-float64(now-n.stamp) / float64(constant))
-	if n.average == 0 {
-		keep = 0
-	}
-	n.average = n.average*keep + latency*(1-keep)
+	silent := now - n.stamp
 	n.stamp = now
+	if n.average == 0 {
+		n.average, n.calls = latency, 1
+		return
+	}
+	constant := t.Fall
+	switch {
+	case latency > n.average:
+		constant = t.Rise
+	case t.Stale > 0 && silent > unheard:
+		constant = t.Stale
+	}
+	gain := 1 - math.Exp(-float64(silent)/float64(constant))
+	if t.Limit > 0 {
+		n.surplus = max(0, n.surplus+min(math.Log2(latency/n.average)-t.Allowed, t.Most))
+		if n.surplus > t.Limit {
+			n.surplus, n.calls = 0, 0
+		}
+		n.calls++
+		gain = max(gain, 1/(n.calls+1))
+	}
+	n.average += (latency - n.average) * gain
 }
 
 // Attempts are the rules that were tried, by what is special about each; the first is what was chosen.
 func Attempts() []Contender {
 	chosen := Tried{
-		Random: 3, Remembered: 2, Rise: time.Second, Fall: 500 * ms, LatencyPower: 1.25, FlightPower: 1, Explore: 1.0 / 128,
+		Random: 3, Remembered: 2, Survey: 32,
+		Rise: 10 * time.Second, Fall: 4 * time.Second, Stale: 500 * ms, Allowed: 1, Limit: 1.75, Most: 1.75,
+		LatencyPower: 1.25, FlightPower: 1, Explore: 1.0 / 512,
 	}
 	var out []Contender
 	add := func(name string, change func(*Tried)) {
@@ -187,24 +215,34 @@ func Attempts() []Contender {
 		change(&t)
 		out = append(out, byRule(name, t.rule))
 	}
+	averaged := func(rise, fall time.Duration) func(*Tried) {
+		return func(t *Tried) { t.Limit, t.Stale, t.Rise, t.Fall = 0, 0, rise, fall }
+	}
 	add("as chosen", func(*Tried) {})
-	add("5 random, none remembered", func(t *Tried) { t.Random, t.Remembered = 5, 0 })
-	add("4 random, the best remembered", func(t *Tried) { t.Random, t.Remembered = 4, 1 })
-	add("2 random, none remembered", func(t *Tried) { t.Random, t.Remembered = 2, 0 })
+	add("8 surveyed", func(t *Tried) { t.Survey = 8 })
+	add("12 surveyed", func(t *Tried) { t.Survey = 12 })
+	add("none surveyed: 3 random, 2 remembered", func(t *Tried) { t.Survey = 0 })
+	add("none surveyed: 5 random", func(t *Tried) { t.Survey, t.Random, t.Remembered = 0, 5, 0 })
+	add("none surveyed: 2 random", func(t *Tried) { t.Survey, t.Random, t.Remembered = 0, 2, 0 })
+	add("a change by one call", func(t *Tried) { t.Most = 3 })
+	add("changes from 1.4 times the average on", func(t *Tried) { t.Allowed = 0.5 })
+	add("no changes, rise 10 s, fall 4 s", averaged(10*time.Second, 4*time.Second))
+	add("no changes, rise 1 s, fall 0.5 s", averaged(time.Second, 500*ms))
+	add("no changes, rise and fall 0.1 s", averaged(100*ms, 100*ms))
+	add("no faster fall after silence", func(t *Tried) { t.Stale = 0 })
+	add("rise and fall 3 s", func(t *Tried) { t.Rise, t.Fall = 3*time.Second, 3*time.Second })
+	add("rise and fall 30 s", func(t *Tried) { t.Rise, t.Fall = 30*time.Second, 30*time.Second })
 	add("latency ^ 1", func(t *Tried) { t.LatencyPower = 1 })
 	add("latency ^ 1.5", func(t *Tried) { t.LatencyPower = 1.5 })
 	add("latency ^ 2", func(t *Tried) { t.LatencyPower = 2 })
 	add("(in flight + 1) ^ 2", func(t *Tried) { t.FlightPower = 2 })
-	add("(in flight + 1) ^ 3", func(t *Tried) { t.FlightPower = 3 })
 	add("without the age", func(t *Tried) { t.NoAge = true })
 	add("no exploring", func(t *Tried) { t.Explore = 0 })
-	add("exploring 1 of 32", func(t *Tried) { t.Explore = 1.0 / 32 })
-	add("exploring 1 of 512", func(t *Tried) { t.Explore = 1.0 / 512 })
-	add("fading in 10 s instead of exploring", func(t *Tried) { t.Explore, t.Fade = 0, 10*time.Second })
-	add("rise and fall 0.1 s", func(t *Tried) { t.Rise, t.Fall = 100*ms, 100*ms })
-	add("rise and fall 0.3 s", func(t *Tried) { t.Rise, t.Fall = 300*ms, 300*ms })
-	add("rise 1 s, fall 3 s", func(t *Tried) { t.Fall = 3 * time.Second })
-	add("rise 3 s", func(t *Tried) { t.Rise = 3 * time.Second })
-	add("rise and fall 10 s", func(t *Tried) { t.Rise, t.Fall = 10*time.Second, 10*time.Second })
+	add("exploring 1 of 128", func(t *Tried) { t.Explore = 1.0 / 128 })
+	add("exploring 1 of 2048", func(t *Tried) { t.Explore = 1.0 / 2048 })
+	add("before: none surveyed, no changes, 1 s and 0.5 s, exploring 1 of 128", func(t *Tried) {
+		averaged(time.Second, 500*ms)(t)
+		t.Survey, t.Explore = 0, 1.0/128
+	})
 	return out
 }

@@ -8,7 +8,7 @@ import (
 	"github.com/goresilient/goresilient/runtime/internal/attempt"
 )
 
-// adaptive chooses, of five candidates, the one with the lowest
+// adaptive chooses, of several candidates, the one with the lowest
 //
 //	max(average latency, age of the oldest call in flight)^1.25 × (calls in flight + 1)
 //
@@ -16,10 +16,12 @@ import (
 // cost; see [load.failing]. An endpoint that was never called is called first; until it answers, its latency counts as the mean
 // of those that it is compared with: it is neither flooded nor left out.
 //
-// Two candidates are remembered from an earlier pick, its best and its runner-up; the others are drawn at random
-// (Mitzenmacher, Prabhakar and Shah, "Load balancing with memory", 2002). That finds good endpoints among many bad ones.
+// Every so often a pick compares many candidates, all if they are few enough, and remembers the best and the runner-up; see
+// [adaptive.survey]. The picks in between compare these two and three that are drawn at random (Mitzenmacher, Prabhakar and Shah, "Load
+// balancing with memory", 2002). A client that calls at a low rate compares all each time, and one that calls at a high rate pays
+// for few.
 //
-// An average moves with calls alone, so that an endpoint that was slow would be left alone for ever. One pick in 128 therefore
+// An average moves with calls alone, so that an endpoint that was slow would be left alone for ever. One pick in 512 therefore
 // explores: it goes to the candidate that has not been measured for longest, if that is a second or more.
 type adaptive struct {
 	lot
@@ -30,17 +32,19 @@ type adaptive struct {
 
 const (
 	adaptiveChoices = 5
-	// adaptiveRise and adaptiveFall are the time constants of the average; one slow call does not make a slow endpoint.
-	adaptiveRise = time.Second
-	adaptiveFall = 500 * time.Millisecond
+	// adaptiveRise and adaptiveFall are the time constants of the average while there is no change; see [latency].
+	adaptiveRise = 10 * time.Second
+	adaptiveFall = 4 * time.Second
 	// adaptiveForget is the time constant with which failures fade.
 	adaptiveForget = 10 * time.Second
 	// flightPower is that of calls in flight. To raise both factors of the cost to it leaves the latency as it is.
 	flightPower = 1 / 1.25
 	// unheard is for how long the latency of an endpoint has not been measured that is worth exploring, in units of an average.
 	unheard = int32(int64(time.Second) >> stampUnit)
+	// unforgiven is for how long after a failure an endpoint is not explored.
+	unforgiven = 4 * unheard
 	// exploreBits is the log2 of how many picks there are for one that explores.
-	exploreBits = 7
+	exploreBits = 9
 	// unknownLatency stands for the mean where none of the candidates has answered yet, in nanoseconds.
 	unknownLatency = 1e6
 )
@@ -64,11 +68,9 @@ func newAdaptive(l lot) *adaptive {
 	return a
 }
 
-// keys are what the candidates cost, each with its number in the low half. Costs are not negative, and in the order of their bits:
-// which is the lowest, which nobody can predict, is found without a branch. Of equal costs the first counts.
-type keys [adaptiveChoices]uint64
-
-// keyOf returns the key of candidate k. latency and age, in nanoseconds, are bits of a float32.
+// keyOf returns what candidate k costs, with its number in the low half. latency and age, in nanoseconds, are bits of a
+// float32. Costs are not negative, and in the order of their bits: which is the lowest, which nobody can predict, is found without a
+// branch. Of equal costs the first counts.
 func keyOf(k int, latency, age uint32, factor float32) uint64 {
 	cost := math.Float32frombits(max(latency, age)) * factor
 	return uint64(math.Float32bits(cost))<<32 | uint64(k)
@@ -78,13 +80,26 @@ func (a *adaptive) choose(now int64, _ context.Context, _ *attempt.Record) *targ
 	if len(a.targets) == 1 {
 		return &a.targets[0]
 	}
+	if len(a.targets) > adaptiveChoices && a.memory.claim(now) {
+		best, _ := a.survey(now)
+		return &a.targets[best]
+	}
 	var drawn [maxCandidates]int32
-	var costs keys
+	var costs [maxCandidates]uint64
 	n, bits := a.draw(&drawn)
+	lowest := a.compare(now, drawn[:n], costs[:n])
+	best := drawn[lowest&15]
+	if bits>>(64-exploreBits) == 0 {
+		best = a.explore(now, drawn[:n], best)
+	}
+	return &a.targets[best]
+}
+
+// compare fills in the keys of the candidates, and returns the lowest.
+func (a *adaptive) compare(now int64, drawn []int32, costs []uint64) uint64 {
 	known := 0
 	lowest := uint64(math.MaxUint64)
-	for k := range costs[:n] {
-		i := drawn[k]
+	for k, i := range drawn {
 		l := a.targets[i].load
 		calls, age := l.state(now)
 		factor := flightFactor(calls)
@@ -99,17 +114,10 @@ func (a *adaptive) choose(now int64, _ context.Context, _ *attempt.Record) *targ
 		costs[k] = key
 		lowest = min(lowest, key)
 	}
-	if known < n {
-		lowest = a.compareUnknown(now, drawn[:n], &costs)
+	if known < len(drawn) {
+		return a.compareUnknown(now, drawn, costs)
 	}
-	best := drawn[lowest&15]
-	if a.memory.due(now) {
-		a.remember(now, drawn[:n], &costs, best)
-	}
-	if bits>>(64-exploreBits) == 0 {
-		best = a.explore(now, drawn[:n], best)
-	}
-	return &a.targets[best]
+	return lowest
 }
 
 // burden returns by how much the failures of target i raise its cost, and its weight lowers it.
@@ -123,7 +131,7 @@ func (a *adaptive) burden(i int32, now int64) float32 {
 
 // compareUnknown compares once more: a candidate without a latency costs nothing if it was never called, and has the mean latency
 // of the others if it has calls in flight or has failed.
-func (a *adaptive) compareUnknown(now int64, drawn []int32, costs *keys) uint64 {
+func (a *adaptive) compareUnknown(now int64, drawn []int32, costs []uint64) uint64 {
 	mean, known := float32(unknownLatency), float32(0)
 	var sum float32
 	for _, i := range drawn {
@@ -149,12 +157,17 @@ func (a *adaptive) compareUnknown(now int64, drawn []int32, costs *keys) uint64 
 	return lowest
 }
 
-// explore returns the candidate that has not been measured for longest, or the best if there is none that is worth it.
+// explore returns the candidate that has not been measured for longest, or the best if there is none that is worth it. One that
+// failed of late is given more time.
 func (a *adaptive) explore(now int64, drawn []int32, best int32) int32 {
 	longest := unheard
 	for _, i := range drawn {
 		l := a.targets[i].load
-		if latency := l.latency.read(now); latency.value != 0 && latency.units > longest && l.inFlight() == 0 {
+		latency, trouble := l.latency.read(now), l.trouble.read(now)
+		if trouble.value != 0 && trouble.units < unforgiven {
+			continue
+		}
+		if latency.value != 0 && latency.units > longest && l.inFlight() == 0 {
 			best, longest = i, latency.units
 		}
 	}

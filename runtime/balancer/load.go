@@ -17,11 +17,9 @@ import (
 // generation began after it did, so the age that this gives is never too low. It is too high by at most the time for which
 // the generation accepted, and it accepted no call for longer than the longest call of the generation before it ran.
 type load struct {
-	untimed     atomic.Int32     // calls in flight that no generation counts
-	lastTimed   atomic.Uint32    // when a call was last due, in units of 2^stampUnit ns
+	latency                      // and the calls in flight that no generation counts
 	generations [2]atomic.Uint64 // since<<countBits | calls in flight; the one that began later accepts
-	latency     average
-	trouble     average // share of failures among the calls of late
+	trouble     average          // share of failures among the calls of late
 	share       atomic.Uint32
 
 	// What outlier detection counts.
@@ -48,16 +46,6 @@ func newLoad() *load {
 // inFlight returns the number of calls that run.
 func (l *load) inFlight() int64 {
 	return int64(l.untimed.Load()) + int64(l.generations[0].Load()&countMask) + int64(l.generations[1].Load()&countMask)
-}
-
-// due tells whether a call that begins now is to be timed: the first one in about a millisecond.
-func (l *load) due(now int64) bool {
-	unit := uint32(now >> stampUnit)
-	if l.lastTimed.Load() == unit {
-		return false
-	}
-	l.lastTimed.Store(unit)
-	return true
 }
 
 // begin counts a call that begins now. end must be given what it returns.

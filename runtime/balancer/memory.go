@@ -1,24 +1,73 @@
 package balancer
 
 import (
+	"math"
 	"sync/atomic"
 	"time"
 )
 
-// memory is the targets that adaptive remembers. It has a cache line of its own, and is written once a millisecond at most:
+// memory is the targets that adaptive remembers. It has a cache line of its own, and is written ten times a millisecond at most:
 // picks at high rates only read it.
 type memory struct {
 	_    [64]byte
 	kept atomic.Uint64 // the best and the runner-up, in 32 bits each: their index + 1; 0: none
-	at   atomic.Int64  // when kept was last written
+	at   atomic.Int64  // of the last survey
 	_    [48]byte
 }
 
-// memorable is how long a memory stays at least.
-const memorable = int64(time.Millisecond)
+const (
+	// surveyed is how many targets a survey compares at most, beside those remembered.
+	surveyed = 32
+	// memorable is how long a memory stays at least.
+	memorable = int64(100 * time.Microsecond)
+)
 
-// due tells whether it is time to write.
-func (m *memory) due(now int64) bool { return now-m.at.Load() >= memorable }
+// claim tells whether a survey is due, to one caller for each.
+func (m *memory) claim(now int64) bool {
+	at := m.at.Load()
+	return now-at >= memorable && m.at.CompareAndSwap(at, now)
+}
+
+// survey compares many targets and remembers the best two: all that there are if they are not more than surveyed, otherwise those
+// from a random one on and those remembered from the survey before. It returns the best, and random bits.
+func (a *adaptive) survey(now int64) (best int32, bits uint64) {
+	var drawn [surveyed + 2]int32
+	var costs [surveyed + 2]uint64
+	n := 0
+	add := func(i int32) {
+		if i >= 0 {
+			drawn[n] = i
+			n++
+		}
+	}
+	count, at := min(len(a.targets), surveyed), a.one()
+	for range count {
+		if i := int32(at); !a.partial {
+			add(i)
+		} else {
+			add(a.willing(i))
+		}
+		if at++; at == len(a.targets) {
+			at = 0
+		}
+	}
+	if count < len(a.targets) {
+		first, second := a.remembered()
+		add(first)
+		add(second)
+	}
+	if n == 0 { // a small share is better than none
+		add(int32(at))
+	}
+	lowest := a.compare(now, drawn[:n], costs[:n])
+	bits = a.random()
+	best = drawn[uint32(lowest)]
+	a.remember(drawn[:n], costs[:n], best)
+	if bits>>(64-exploreBits) == 0 {
+		best = a.explore(now, drawn[:n], best)
+	}
+	return best, bits
+}
 
 // remembered returns the targets that are remembered and take the call, -1 in place of one that does not.
 func (a *adaptive) remembered() (best, second int32) {
@@ -37,10 +86,9 @@ func (a *adaptive) willing(i int32) int32 {
 	return i
 }
 
-// remember keeps the best candidate and the one that comes next. What two picks remember at the same moment, one of them may
-// write, or both in part.
-func (a *adaptive) remember(now int64, drawn []int32, costs *keys, best int32) {
-	const none = 1<<64 - 1
+// remember keeps the best candidate and the one that comes next.
+func (a *adaptive) remember(drawn []int32, costs []uint64, best int32) {
+	const none = math.MaxUint64
 	second := uint64(none)
 	for k, i := range drawn {
 		if i != best {
@@ -51,6 +99,5 @@ func (a *adaptive) remember(now int64, drawn []int32, costs *keys, best int32) {
 	if second != none {
 		kept |= uint64(drawn[uint32(second)] + 1)
 	}
-	a.memory.at.Store(now)
 	a.memory.kept.Store(kept)
 }
