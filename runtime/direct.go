@@ -7,11 +7,12 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/goresilient/goresilient/runtime/internal/clock"
+	"github.com/goresilient/goresilient/runtime/internal/deadline"
 	"github.com/goresilient/goresilient/runtime/internal/limit"
 )
 
-// suits tells whether a call under ctx, without options of its caller's, can be made by direct: nothing watches its attempts, none
-// of them is hedged, and the deadline of its first attempt is what the plan says.
+// suits tells whether a call under ctx, without options of its caller's, can be made by direct: nothing watches its attempts, and
+// the deadline of the first one is what the plan says.
 func (p *plan) suits(ctx context.Context) bool {
 	if !p.direct {
 		return false
@@ -33,17 +34,27 @@ func (m *method) direct(ctx context.Context, p *plan, fullName string, in, out a
 		return nil, refused
 	}
 	var held permits
+	var l *lead
 	running := true
 	defer func() {
 		if running { // an interceptor of the connection has panicked
 			g.release(&held, limit.Ignored, clock.Now())
 			g.abandon(&admitted)
 			t.release()
+			if l != nil {
+				l.abandon()
+			}
 		}
 	}()
 	g.first(t.began)
 	nested := p.repeats && isNested(ctx)
+	if p.hedge != nil {
+		l = m.lead(&t, p, fullName, in, out, nested)
+	}
 	m.prepare(&t, p, nested)
+	if l != nil {
+		l.watch()
+	}
 	if g.limited {
 		held, t.err = g.acquire(t.ctx, fullName, t.began)
 	}
@@ -58,14 +69,22 @@ func (m *method) direct(ctx context.Context, p *plan, fullName string, in, out a
 		}
 	}
 	ended := t.ended
-	if t.err == nil {
+	var r *race
+	if l != nil {
+		r = l.end(t.err != nil)
+	}
+	switch {
+	case r != nil:
+		reply, err = r.join(t, out)
+		ended = clock.Now()
+	case t.err != nil:
+		reply, ended, err = m.pursue(ctx, p, fullName, in, out, &t, nested)
+	default:
 		t.release()
 		if g.latency != nil {
 			g.latency.Record(time.Duration(ended - t.began))
 		}
 		reply = out
-	} else {
-		reply, ended, err = m.pursue(ctx, p, fullName, in, out, &t, nested)
 	}
 	running = false
 	g.settle(&admitted, ctx, err, t.began, ended)
@@ -78,10 +97,13 @@ func (m *method) prepare(t *try, p *plan, nested bool) {
 		t.ctx = markRetried(t.ctx, 0)
 	}
 	if parent := t.ctx; p.first.timeout > 0 || p.repeats {
-		t.equip(parent, p.first.timeout > 0, p.repeats && m.client.records(), p.repeats)
+		t.equip(parent, p.first.timeout > 0 || t.timed != nil, p.repeats && m.client.records(), p.repeats)
 		if t.timed != nil {
-			t.cause = p.first.struck
-			t.timed.Start(parent, t.began, p.first.timeout, t.cause)
+			timeout := deadline.None
+			if p.first.timeout > 0 {
+				timeout, t.cause = p.first.timeout, p.first.struck
+			}
+			t.timed.Start(parent, t.began, timeout, t.cause)
 		}
 	}
 	if p.repeats {
@@ -91,16 +113,22 @@ func (m *method) prepare(t *try, p *plan, nested bool) {
 
 // pursue goes on with a call whose first attempt has failed.
 func (m *method) pursue(ctx context.Context, p *plan, fullName string, in, out any, t *try, nested bool) (reply any, ended int64, err error) {
-	c := unaryCall{m: m, p: p, ctx: ctx, fullName: fullName, in: in, opts: p.options, start: t.began, struck: p.struck,
-		nested: nested, last: t.record}
-	if p.total > 0 {
-		c.ends = c.start + int64(p.total)
-	}
+	c := m.continued(ctx, p, fullName, in, t, nested)
 	t.err = c.explain(t, asStatus(t.err))
 	c.measure(t)
 	t.release()
 	reply, err = c.follow(t, out)
 	return reply, c.end(), err
+}
+
+// continued returns the call of which t is the first attempt.
+func (m *method) continued(ctx context.Context, p *plan, fullName string, in any, t *try, nested bool) unaryCall {
+	c := unaryCall{m: m, p: p, ctx: ctx, fullName: fullName, in: in, opts: p.options, start: t.began, struck: p.struck,
+		nested: nested, last: t.record}
+	if p.total > 0 {
+		c.ends = c.start + int64(p.total)
+	}
+	return c
 }
 
 // equip chooses what the attempt keeps, and makes its context: one with a deadline of its own, or that can be cancelled; one

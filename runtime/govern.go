@@ -71,7 +71,7 @@ func (m *method) run(ctx context.Context, p *plan, fullName string, in, out any,
 	}()
 	var reply any
 	var err error
-	if delay, ok := c.hedgeDelay(); ok {
+	if delay, ok := p.hedgeDelay(c.start, c.nested); ok && !c.once {
 		reply, c.attempts, err = c.race(out, delay)
 	} else {
 		reply, err = c.sequence(out)

@@ -23,6 +23,7 @@ type method struct {
 	fallback any // nil, or the function of UnaryOptions
 	guards   guardSet
 	plan     atomic.Pointer[plan]
+	kind     atomic.Pointer[replyType] // see kindOf
 }
 
 // plan is the policy of an RPC, compiled. It is immutable, but for the state of its guards.
@@ -93,7 +94,7 @@ func (m *method) compile(layers policy.Stack, service serviceGuards) {
 	}
 	p.bare = p.total == 0 && p.perAttempt == 0 && !p.repeats && p.guards.none() && !p.guards.limited &&
 		m.client.attemptUnary == nil && m.client.observer == nil
-	p.direct = !p.bare && m.name != "" && !m.rpc.Streaming() && p.hedge == nil && m.client.attemptUnary == nil && m.client.observer == nil
+	p.direct = !p.bare && m.name != "" && !m.rpc.Streaming() && m.client.attemptUnary == nil && m.client.observer == nil
 	p.compileFirst()
 	m.plan.Store(p)
 }

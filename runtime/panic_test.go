@@ -77,34 +77,48 @@ func (p panickyConn) Invoke(ctx context.Context, method string, in, out any, opt
 	return p.scriptedConn.Invoke(ctx, method, in, out, opts...)
 }
 
-// A hedge runs on a goroutine of its own. That its interceptor panics is for the caller to recover from all the same, and the
-// attempts that run beside it are ended first.
+// panickingOn panics in the attempts that it says.
+type panickingOn struct {
+	*scriptedConn
+	on func(attempt int32)
+
+	attempts atomic.Int32
+}
+
+func (p *panickingOn) Invoke(ctx context.Context, method string, in, out any, opts ...grpc.CallOption) error {
+	p.on(p.attempts.Add(1))
+	return p.scriptedConn.Invoke(ctx, method, in, out, opts...)
+}
+
+// A hedge runs on a goroutine of its own. That an interceptor of it panics, of ours or of the connection, is for the caller to
+// recover from all the same, and the attempts that run beside it are ended first.
 func TestPanicOfAHedge(t *testing.T) {
-	for _, first := range []bool{true, false} {
-		t.Run(fmt.Sprintf("first %v", first), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				conn := &scriptedConn{reactions: []reaction{{after: time.Hour}}}
-				var attempts atomic.Int32
-				c := mustClient(t, goresilient.WithConn(conn), hedgeAfter(10*ms, 2, nil),
-					goresilient.WithAttemptInterceptor(func(ctx context.Context, method string, in, out any, cc *grpc.ClientConn, next grpc.UnaryInvoker, opts ...grpc.CallOption) error {
-						n := attempts.Add(1)
+	pass := goresilient.WithAttemptInterceptor(func(ctx context.Context, method string, in, out any, cc *grpc.ClientConn, next grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+		return next(ctx, method, in, out, cc, opts...)
+	})
+	for name, option := range map[string]goresilient.Option{"intercepted": pass, "of the connection": all{}} {
+		for _, first := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%s, first %v", name, first), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					conn := &panickingOn{scriptedConn: &scriptedConn{reactions: []reaction{{after: time.Hour}}}, on: func(attempt int32) {
 						switch {
-						case n == 2 && !first:
+						case attempt == 2 && !first:
 							panic("broken")
-						case n == 1 && first:
+						case attempt == 1 && first:
 							time.Sleep(20 * ms)
 							panic("broken")
 						}
-						return next(ctx, method, in, out, cc, opts...)
-					}))
-				ctx := started(t)
-				if v := panics(c, ctx); v == nil || !strings.HasPrefix(fmt.Sprint(v), "broken") {
-					t.Fatalf("the call panicked with %v", v)
-				}
-				if took := sinceStart(ctx); took > 20*ms || conn.running != 0 || c.Snapshot().Running != 0 {
-					t.Errorf("after %v; %d attempts run, %d calls", took, conn.running, c.Snapshot().Running)
-				}
+					}}
+					c := mustClient(t, goresilient.WithConn(conn), hedgeAfter(10*ms, 2, nil), option)
+					ctx := started(t)
+					if v := panics(c, ctx); v == nil || !strings.HasPrefix(fmt.Sprint(v), "broken") {
+						t.Fatalf("the call panicked with %v", v)
+					}
+					if took := sinceStart(ctx); took > 20*ms || conn.running != 0 || c.Snapshot().Running != 0 {
+						t.Errorf("after %v; %d attempts run, %d calls", took, conn.running, c.Snapshot().Running)
+					}
+				})
 			})
-		})
+		}
 	}
 }

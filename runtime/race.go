@@ -54,7 +54,7 @@ const maxAttempts = 5
 func (c *unaryCall) race(out any, delay time.Duration) (any, int, error) {
 	h := &hedgedCall{call: *c}
 	r, t := &h.race, &h.first
-	r.call, r.kind, r.delay, r.number, r.active = &h.call, typeOf(out), delay, 1, 1
+	r.call, r.kind, r.delay, r.number, r.active = &h.call, *c.m.kindOf(out), delay, 1, 1
 	t.number, t.timed = 1, &h.attempt
 	c = r.call
 	c.p.guards.first(c.start)
@@ -69,15 +69,21 @@ func (c *unaryCall) race(out any, delay time.Duration) (any, int, error) {
 	}
 	defer r.leave()
 	r.run(t, out)
+	reply, err := r.outcome()
+	return reply, r.number, err
+}
+
+// outcome returns what the call ended with, once nothing of it runs any more.
+func (r *race) outcome() (reply any, err error) {
 	r.others.Wait()
 	if r.panicked != "" {
 		panic(r.panicked)
 	}
-	c.won(&try{number: r.winner})
+	r.call.won(&try{number: r.winner})
 	if r.err != nil {
-		return nil, r.number, c.failure(r.err, r.reason)
+		return nil, r.call.failure(r.err, r.reason)
 	}
-	return r.reply, r.number, nil
+	return r.reply, nil
 }
 
 // leave ends what still runs, if an interceptor panics on the goroutine of the caller.
@@ -331,14 +337,14 @@ func (r *race) wait(d time.Duration) {
 	}
 }
 
-// hedgeDelay returns after which time the call is hedged; false if it is not.
-func (c *unaryCall) hedgeDelay() (time.Duration, bool) {
-	h := c.p.hedge
-	if h == nil || c.once || c.nested && h.skipNested {
+// hedgeDelay returns after which time a call that begins at now is hedged; false if it is not.
+func (p *plan) hedgeDelay(now int64, nested bool) (time.Duration, bool) {
+	h := p.hedge
+	if h == nil || nested && h.skipNested {
 		return 0, false
 	}
 	if h.delay > 0 {
 		return h.delay, true
 	}
-	return c.p.guards.quantile.Delay(c.start)
+	return p.guards.quantile.Delay(now)
 }

@@ -53,6 +53,7 @@ func TestHedging(t *testing.T) {
 		{name: "hedge cannot connect, first wins", attempts: 2, reactions: []reaction{{after: 50 * ms}, {after: 5 * ms, err: errUnavailable}}, began: []time.Duration{0, 30 * ms}, ended: 50 * ms},
 		{name: "first cannot connect, hedge wins", attempts: 2, reactions: []reaction{{after: 40 * ms, err: errUnavailable}, {after: 20 * ms}}, began: []time.Duration{0, 30 * ms}, ended: 50 * ms},
 		{name: "failure is retried at once", attempts: 2, retry: steady(3), reactions: []reaction{{after: 10 * ms, err: errUnavailable}, {after: 10 * ms}}, began: []time.Duration{0, 10 * ms}, ended: 20 * ms},
+		{name: "the retry is hedged", attempts: 2, retry: steady(3), reactions: []reaction{{after: 10 * ms, err: errUnavailable}, {after: time.Hour}, {after: 5 * ms}}, began: []time.Duration{0, 10 * ms, 30 * ms}, ended: 35 * ms},
 		{name: "both fail", attempts: 2, reactions: []reaction{{after: 40 * ms, err: errUnavailable}, {after: 20 * ms, err: errUnavailable}}, began: []time.Duration{0, 30 * ms}, ended: 50 * ms, code: codes.Unavailable},
 		{name: "server refuses others", attempts: 3, reactions: []reaction{{after: 40 * ms, err: errUnavailable, trailer: metadata.Pairs("grpc-retry-pushback-ms", "-1")}, {after: 50 * ms}},
 			began: []time.Duration{0, 30 * ms}, ended: 80 * ms},
@@ -61,38 +62,42 @@ func TestHedging(t *testing.T) {
 		{name: "retry and hedge share the attempts", attempts: 2, retry: steady(2), reactions: []reaction{{after: 40 * ms, err: errUnavailable}, {after: 40 * ms, err: errUnavailable}, {}},
 			began: []time.Duration{0, 30 * ms}, ended: 70 * ms, code: codes.Unavailable},
 	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				conn := &scriptedConn{reactions: []reaction{{}}}
-				c := mustClient(t, goresilient.WithConn(conn), hedgeAfter(30*ms, tt.attempts, tt.retry))
-				for range 10 { // calls that fill the cap
-					_, _ = c.emptyCall.Call(t.Context(), &grpc_testing.Empty{})
-				}
-				conn.reactions, conn.attempts = tt.reactions, nil
-				ctx := started(t)
-				_, err := c.emptyCall.Call(ctx, &grpc_testing.Empty{}, tt.options...)
-				if status.Code(err) != tt.code {
-					t.Errorf("error %v, want code %v", err, tt.code)
-				}
-				near := func(a, b time.Duration) bool { return (a - b).Abs() < ms/10 }
-				if got := sinceStart(ctx); !near(got, tt.ended) {
-					t.Errorf("the call ended after %v, want %v", got, tt.ended)
-				}
-				seen := conn.seen()
-				if len(seen) != len(tt.began) {
-					t.Fatalf("%d attempts, want %d", len(seen), len(tt.began))
-				}
-				for i, want := range tt.began {
-					if !near(seen[i].at, want) {
-						t.Errorf("attempt %d began after %v, want %v", i+1, seen[i].at, want)
+	// Where nothing watches the attempts, the first one of a call is made of less until it is hedged or fails.
+	ways := map[string]goresilient.Option{"": all{}, ", observed": goresilient.WithObserver(&recorder{})}
+	for way, option := range ways {
+		for _, tt := range tests {
+			t.Run(tt.name+way, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					conn := &scriptedConn{reactions: []reaction{{}}}
+					c := mustClient(t, goresilient.WithConn(conn), hedgeAfter(30*ms, tt.attempts, tt.retry), option)
+					for range 10 { // calls that fill the cap
+						_, _ = c.emptyCall.Call(t.Context(), &grpc_testing.Empty{})
 					}
-				}
-				if conn.running != 0 {
-					t.Errorf("%d attempts run after the call", conn.running)
-				}
+					conn.reactions, conn.attempts = tt.reactions, nil
+					ctx := started(t)
+					_, err := c.emptyCall.Call(ctx, &grpc_testing.Empty{}, tt.options...)
+					if status.Code(err) != tt.code {
+						t.Errorf("error %v, want code %v", err, tt.code)
+					}
+					near := func(a, b time.Duration) bool { return (a - b).Abs() < ms/10 }
+					if got := sinceStart(ctx); !near(got, tt.ended) {
+						t.Errorf("the call ended after %v, want %v", got, tt.ended)
+					}
+					seen := conn.seen()
+					if len(seen) != len(tt.began) {
+						t.Fatalf("%d attempts, want %d", len(seen), len(tt.began))
+					}
+					for i, want := range tt.began {
+						if !near(seen[i].at, want) {
+							t.Errorf("attempt %d began after %v, want %v", i+1, seen[i].at, want)
+						}
+					}
+					if conn.running != 0 {
+						t.Errorf("%d attempts run after the call", conn.running)
+					}
+				})
 			})
-		})
+		}
 	}
 }
 

@@ -5,20 +5,34 @@ import (
 
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/runtime/protoimpl"
 )
 
 // replyType is the type of a reply.
 type replyType struct {
 	message protoreflect.MessageType // nil if it is no protobuf message
-	other   reflect.Type
+	pointer reflect.Type             // to it
 }
 
 // typeOf returns the type of out, which is a pointer. Of a message it reads out, which no attempt may write to meanwhile.
 func typeOf(out any) replyType {
+	t := replyType{pointer: reflect.TypeOf(out)}
 	if m, ok := out.(proto.Message); ok {
-		return replyType{message: m.ProtoReflect().Type()}
+		t.message = m.ProtoReflect().Type()
 	}
-	return replyType{other: reflect.TypeOf(out).Elem()}
+	return t
+}
+
+// kindOf is typeOf. It remembers the type, since the replies of an RPC are of one.
+func (m *method) kindOf(out any) *replyType {
+	if t := m.kind.Load(); t != nil && t.pointer == reflect.TypeOf(out) {
+		return t
+	}
+	t := typeOf(out)
+	if _, generated := t.message.(*protoimpl.MessageInfo); generated || t.message == nil { // of others, one Go type may be many messages
+		m.kind.Store(&t)
+	}
+	return &t
 }
 
 // fresh returns an empty message. Each attempt has one of its own, so that none can write into the reply of another.
@@ -26,7 +40,7 @@ func (t replyType) fresh() any {
 	if t.message != nil {
 		return t.message.New().Interface()
 	}
-	return reflect.New(t.other).Interface()
+	return reflect.New(t.pointer.Elem()).Interface()
 }
 
 // handOver makes out, which a failed attempt may have written to, equal to reply, which nobody else refers to.
