@@ -1,71 +1,82 @@
-// Command outcomes has servers fail, hang, reset, leave and slow down on a schedule, and prints how the calls of each client
-// end. It runs ours and those of peers in turn, through the same faults and with the same arrivals.
+// Command outcomes has servers fail, hang, reset, leave and slow down on a schedule, alone, by the rack and one after the other,
+// and prints how the calls of each client end. Ours and those of peers run in the same seconds, each over servers of its own,
+// through the same faults and with the same arrivals.
 //
-//	GOWORK=off go run ./outcomes
+//	GOWORK=off go run ./outcomes -page ../docs/outcomes.md
 package main
 
 import (
-	"errors"
 	"flag"
 	"fmt"
 	"os"
+	"regexp"
+	"slices"
 	"time"
 
-	"github.com/goresilient/goresilient/bench/internal/clients"
-	"github.com/goresilient/goresilient/bench/internal/fleet"
 	"github.com/goresilient/goresilient/bench/internal/silence"
 	"github.com/goresilient/goresilient/bench/internal/traffic"
 )
 
-// The servers, far from full: what goes wrong is what the schedule says.
-const (
-	servers = 10
-	workers = 16
-	mean    = 10 * time.Millisecond
-	many    = 10 // clients
-	rate    = 400.0
-	timeout = time.Second // of each caller
-)
-
 func main() {
 	var (
-		measure = flag.Duration("measure", 40*time.Second, "how long each client is measured")
-		warmUp  = flag.Duration("warm-up", 3*time.Second, "how long each client runs before, without faults")
-		seed    = flag.Uint64("seed", 1, "of faults, arrivals and service times")
+		seeds   = flag.Uint64("seeds", 5, "how many schedules; each is a run of its own, and all count together")
+		first   = flag.Uint64("seed", 1, "the first seed, of faults, arrivals and service times")
+		measure = flag.Duration("measure", time.Minute, "how long each run is measured")
+		warmUp  = flag.Duration("warm-up", 5*time.Second, "how long each run goes before, without faults")
+		rate    = flag.Float64("rate", 150, "calls a second of each contender")
+		only    = flag.String("clients", "", "a regular expression; runs only those whose name it matches")
+		slow    = flag.Duration("trace", 0, "prints those calls of ours that fail or take this long, with their attempts; 0: none")
+		page    = flag.String("page", "", "the page whose table to write, ../docs/outcomes.md")
 	)
 	flag.Parse()
 	silence.Logs()
-	schedule := newSchedule(*seed, *warmUp, *measure)
-	plan := traffic.Plan{Rate: rate, WarmUp: *warmUp, Measure: *measure, Timeout: timeout, Seed: *seed}
-	fmt.Printf("%d servers, %v a call on average, %.0f calls a second, deadline %v; %v\n\n", servers, mean, rate, timeout, schedule)
-	fmt.Println("| client | success | p50 | p99 | p99.9 | failures |\n|---|---|---|---|---|---|")
-	for _, c := range contenders() {
-		result, err := run(c, plan, schedule)
-		if err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
+	plan := traffic.Plan{Rate: *rate, WarmUp: *warmUp, Measure: *measure, Timeout: timeout}
+	var trace *tracer
+	if *slow > 0 {
+		trace = &tracer{from: *slow, began: time.Now()}
+	}
+	match, err := regexp.Compile(*only)
+	if err == nil {
+		list := slices.DeleteFunc(contenders(trace), func(c contender) bool { return !match.MatchString(c.name) })
+		if len(list) == 0 || *seeds == 0 {
+			err = fmt.Errorf("outcomes: nothing to run; -clients %q must match a client, and -seeds be 1 or more", *only)
+		} else {
+			err = compare(list, plan, *first, *seeds, *page)
 		}
-		fmt.Printf("| %s | %.3f %% | %s | %s | %s | %v |\n", c.name, 100*result.Success(),
-			ms(result.Quantile(0.5)), ms(result.Quantile(0.99)), ms(result.Quantile(0.999)), result.Codes())
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
 	}
 }
 
-// run sends one client through the faults.
-func run(c contender, plan traffic.Plan, schedule schedule) (result traffic.Result, err error) {
-	all, err := fleet.New(servers, workers, plan.Seed, func(int) fleet.Behaviour { return fleet.Behaviour{Mean: mean} })
+// compare runs the seeds and prints what came out; it writes it into a page, unless that is "".
+func compare(list []contender, plan traffic.Plan, first, seeds uint64, page string) error {
+	felt := feel()
+	total, happened, err := runSeeds(list, plan, first, seeds)
+	strained := felt.end()
 	if err != nil {
-		return result, err
+		return err
 	}
-	defer func() { err = errors.Join(err, all.Down()) }()
-	group, err := clients.Several(many, func() (clients.Client, error) { return c.make(all.Addrs()) })
-	defer func() { err = errors.Join(err, group.Close()) }()
-	if err != nil {
-		return result, fmt.Errorf("%s: %w", c.name, err)
+	text := fmt.Sprintf("%d seeds of %.0f s, %d calls of each client; %s.\n\nWhat happened: %s.\n\n%s", seeds, plan.Measure.Seconds(),
+		len(total[list[0].name].Latencies), strained, count(happened), table(list, total))
+	fmt.Println(text)
+	if page == "" {
+		return nil
 	}
-	faults := make(chan error, 1)
-	go func() { faults <- schedule.play(time.Now(), all) }()
-	result = plan.Run(group.Calls())
-	return result, <-faults
+	return publish(page, "outcomes", text)
 }
 
-func ms(d time.Duration) string { return fmt.Sprintf("%.0f ms", float64(d)/float64(time.Millisecond)) }
+// runSeeds runs one seed after the other, and tells of each as it ends.
+func runSeeds(list []contender, plan traffic.Plan, first, seeds uint64) (total map[string]result, happened []schedule, err error) {
+	for plan.Seed = first; plan.Seed < first+seeds; plan.Seed++ {
+		faults := newSchedule(plan.Seed, plan.WarmUp, plan.Measure)
+		results, err := runAll(list, plan, faults)
+		if err != nil {
+			return nil, nil, err
+		}
+		total, happened = merge(total, results), append(happened, faults)
+		fmt.Fprintf(os.Stderr, "seed %d\n\n%s\n", plan.Seed, table(list, results))
+	}
+	return total, happened, nil
+}
