@@ -26,9 +26,9 @@ func (p *plan) suits(ctx context.Context) bool {
 
 // direct makes a call that suits the plan. Nearly every call ends with its first attempt, and well: then these few locals are
 // all that is kept of it. One that fails goes on as a [unaryCall], which keeps what a second attempt needs to know.
-func (m *method) direct(ctx context.Context, p *plan, fullName string, in, out any) (reply any, err error) {
+func (m *method) direct(ctx context.Context, p *plan, fullName string, in, out any, heard *attemptState) (reply any, err error) {
 	g := &p.guards
-	t := try{number: 1, began: clock.Now(), ctx: ctx, opts: p.options}
+	t := try{number: 1, began: clock.Now(), ctx: ctx, opts: p.options, state: heard}
 	admitted, refused := g.admit(ctx, fullName, t.began)
 	if refused != nil {
 		return nil, refused
@@ -41,39 +41,32 @@ func (m *method) direct(ctx context.Context, p *plan, fullName string, in, out a
 			g.release(&held, limit.Ignored, clock.Now())
 			g.abandon(&admitted)
 			t.release()
-			if l != nil {
-				l.abandon()
-			}
+			l.abandon()
 		}
 	}()
 	g.first(t.began)
+	timed := g.times(t.began)
+	ended := t.began // as far as guards are concerned, who count calls by the second
 	nested := p.repeats && isNested(ctx)
 	if p.hedge != nil {
 		l = m.lead(&t, p, fullName, in, out, nested)
 	}
-	m.prepare(&t, p, nested)
-	if l != nil {
-		l.watch()
-	}
+	m.prepare(&t, p, l, nested)
 	if g.limited {
 		held, t.err = g.acquire(t.ctx, fullName, t.began)
 	}
 	if t.err == nil {
 		t.err = m.client.conn.Invoke(t.ctx, fullName, in, out, t.opts...)
-		if g.clocked {
+		if timed || t.err != nil {
 			t.ended = clock.Now()
+			ended = t.ended
 		}
 		if g.limited {
-			g.release(&held, limitOutcome(t.ctx, t.err), t.ended)
+			g.release(&held, limitOutcome(t.ctx, t.err), ended)
 			held = permits{}
 		}
 	}
-	ended := t.ended
-	var r *race
-	if l != nil {
-		r = l.end(t.err != nil)
-	}
-	switch {
+	switch r := l.end(t.err != nil); {
 	case r != nil:
 		reply, err = r.join(t, out)
 		ended = clock.Now()
@@ -81,8 +74,8 @@ func (m *method) direct(ctx context.Context, p *plan, fullName string, in, out a
 		reply, ended, err = m.pursue(ctx, p, fullName, in, out, &t, nested)
 	default:
 		t.release()
-		if g.latency != nil {
-			g.latency.Record(time.Duration(ended - t.began))
+		if timed && g.latency != nil {
+			g.latency.Timed(ended, time.Duration(ended-t.began))
 		}
 		reply = out
 	}
@@ -91,8 +84,8 @@ func (m *method) direct(ctx context.Context, p *plan, fullName string, in, out a
 	return reply, err
 }
 
-// prepare makes the context and the options of the first attempt.
-func (m *method) prepare(t *try, p *plan, nested bool) {
+// prepare makes the context and the options of the first attempt, which has a lead if it may be hedged.
+func (m *method) prepare(t *try, p *plan, l *lead, nested bool) {
 	if nested {
 		t.ctx = markRetried(t.ctx, 0)
 	}
@@ -108,6 +101,9 @@ func (m *method) prepare(t *try, p *plan, nested bool) {
 	}
 	if p.repeats {
 		t.listen()
+	}
+	if l != nil {
+		l.watch()
 	}
 }
 
@@ -149,7 +145,7 @@ func (t *try) equip(parent context.Context, timed, recorded, repeats bool) {
 		a := new(recordContext)
 		a.Context, a.record.On = parent, true
 		t.record, t.ctx = &a.record, a
-	case repeats:
+	case repeats && t.state == nil:
 		t.state = new(attemptState)
 	}
 }

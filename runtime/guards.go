@@ -29,6 +29,7 @@ type guards struct {
 	limited         bool // some scope has one
 	queued          bool // some limit lets attempts wait
 	clocked         bool // something asks when a call ends
+	exact           bool // and how long each one took
 
 	budget   *budget.Budget     // nil for no bound on retries and hedges
 	hedges   *budget.Budget     // nil without hedging
@@ -45,6 +46,7 @@ type scope struct {
 	failures  codeSet // of the breaker
 	limit     *limit.Limiter
 	queued    bool // attempts may wait for the limit
+	durations bool // something asks how long a call took
 
 	// Those that count what they would refuse, and refuse nothing. The breaker knows of it itself.
 	observeRate, observeLimit bool
@@ -201,6 +203,11 @@ func (g *guards) withdrawHedge(now int64) bool {
 	}
 	g.hedges.Return(now)
 	return false
+}
+
+// times tells whether it is worth knowing when a call ends that begins at now, and succeeds with its first attempt.
+func (g *guards) times(now int64) bool {
+	return g.exact || g.clocked && (g.latency == nil || g.latency.Due(now))
 }
 
 // measure records the latency of an attempt.

@@ -76,8 +76,11 @@ func (l *lead) begin() {
 	l.race.running[0] = t
 }
 
-// end ends the attempt. It returns the race that it takes part in, nil if it was alone and has succeeded.
+// end ends the attempt. It returns the race that it takes part in, nil if it was alone and has succeeded. l may be nil.
 func (l *lead) end(failed bool) *race {
+	if l == nil {
+		return nil
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch {
@@ -109,8 +112,11 @@ func (r *race) join(first try, reply any) (any, error) {
 	return r.outcome()
 }
 
-// abandon ends everything, after a panic of the attempt.
+// abandon ends everything, after a panic of the attempt. l may be nil.
 func (l *lead) abandon() {
+	if l == nil {
+		return
+	}
 	l.mu.Lock()
 	l.over = true
 	r := l.race

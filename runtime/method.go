@@ -32,6 +32,8 @@ type plan struct {
 	bare bool
 	// direct is whether a call without options of its caller's may take the short way; see [plan.suits].
 	direct bool
+	// listens is whether nothing but the first attempt's trailer tells what the server says about further ones.
+	listens bool
 	// repeats is whether a call may have several attempts.
 	repeats bool
 	// total is the deadline of the call, 0 for none; struck is the error if that is what ends a call.
@@ -87,6 +89,7 @@ func (m *method) compile(layers policy.Stack, service serviceGuards) {
 	p.repeats = !m.rpc.Streaming() && (p.retry != nil || p.hedge != nil)
 	p.guards = m.guards.followMethod(m, complete, service)
 	p.guards.clocked = p.guards.limited || p.guards.breakers || p.guards.throttle != nil || p.guards.latency != nil
+	p.guards.exact = p.guards.asksDurations()
 	p.options = callOptions(effective, m.name != "")
 	p.invoker = m.client.invoke
 	if p.guards.limited {
@@ -96,6 +99,7 @@ func (m *method) compile(layers policy.Stack, service serviceGuards) {
 		m.client.attemptUnary == nil && m.client.observer == nil
 	p.direct = !p.bare && m.name != "" && !m.rpc.Streaming() && m.client.attemptUnary == nil && m.client.observer == nil
 	p.compileFirst()
+	p.listens = p.direct && p.repeats && p.first.timeout == 0 && p.hedge == nil && m.client.channel == nil
 	m.plan.Store(p)
 }
 

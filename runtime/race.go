@@ -305,6 +305,10 @@ func (r *race) resume(t *try, wait time.Duration) *try {
 		reason = StoppedByClose
 	case r.begin(t):
 		r.number++
+		if r.alarm != nil { // the new attempt may take as long as the one before before it is hedged
+			r.disarm()
+			r.arm(t.began, r.delay)
+		}
 		return t
 	}
 	r.call.p.guards.giveBack(granted)

@@ -53,7 +53,7 @@ func TestHedging(t *testing.T) {
 		{name: "hedge cannot connect, first wins", attempts: 2, reactions: []reaction{{after: 50 * ms}, {after: 5 * ms, err: errUnavailable}}, began: []time.Duration{0, 30 * ms}, ended: 50 * ms},
 		{name: "first cannot connect, hedge wins", attempts: 2, reactions: []reaction{{after: 40 * ms, err: errUnavailable}, {after: 20 * ms}}, began: []time.Duration{0, 30 * ms}, ended: 50 * ms},
 		{name: "failure is retried at once", attempts: 2, retry: steady(3), reactions: []reaction{{after: 10 * ms, err: errUnavailable}, {after: 10 * ms}}, began: []time.Duration{0, 10 * ms}, ended: 20 * ms},
-		{name: "the retry is hedged", attempts: 2, retry: steady(3), reactions: []reaction{{after: 10 * ms, err: errUnavailable}, {after: time.Hour}, {after: 5 * ms}}, began: []time.Duration{0, 10 * ms, 30 * ms}, ended: 35 * ms},
+		{name: "the retry is hedged", attempts: 2, retry: steady(3), reactions: []reaction{{after: 10 * ms, err: errUnavailable}, {after: time.Hour}, {after: 5 * ms}}, began: []time.Duration{0, 10 * ms, 40 * ms}, ended: 45 * ms},
 		{name: "both fail", attempts: 2, reactions: []reaction{{after: 40 * ms, err: errUnavailable}, {after: 20 * ms, err: errUnavailable}}, began: []time.Duration{0, 30 * ms}, ended: 50 * ms, code: codes.Unavailable},
 		{name: "server refuses others", attempts: 3, reactions: []reaction{{after: 40 * ms, err: errUnavailable, trailer: metadata.Pairs("grpc-retry-pushback-ms", "-1")}, {after: 50 * ms}},
 			began: []time.Duration{0, 30 * ms}, ended: 80 * ms},

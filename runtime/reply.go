@@ -8,6 +8,19 @@ import (
 	"google.golang.org/protobuf/runtime/protoimpl"
 )
 
+// newReply returns a reply for a call under the plan p, and what its first attempt hears from the server besides, if the attempt
+// has nothing else on the heap: the two are one allocation then.
+func newReply[Res any](p *plan) (*Res, *attemptState) {
+	if !p.listens {
+		return new(Res), nil
+	}
+	both := new(struct {
+		reply Res
+		heard attemptState
+	})
+	return &both.reply, &both.heard
+}
+
 // replyType is the type of a reply.
 type replyType struct {
 	message protoreflect.MessageType // nil if it is no protobuf message

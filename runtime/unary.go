@@ -41,7 +41,8 @@ func (u *UnaryMethod[Req, Res]) Call(ctx context.Context, in *Req, opts ...grpc.
 	if u.key != nil && m.client.hashes() {
 		opts = keyed(u.key(in), opts)
 	}
-	out, err := m.intercepted(ctx, m.fullName, in, new(Res), opts)
+	reply, heard := newReply[Res](m.plan.Load())
+	out, err := m.intercepted(ctx, m.fullName, in, reply, heard, opts)
 	if err != nil {
 		if u.fallback != nil {
 			return u.fallback(ctx, in, err)
@@ -59,7 +60,7 @@ func (m *method) call(ctx context.Context, fullName string, in, out any, opts []
 		return ErrClosed
 	}
 	defer m.client.calls.End(token)
-	reply, err := m.intercepted(ctx, fullName, in, out, opts)
+	reply, err := m.intercepted(ctx, fullName, in, out, nil, opts)
 	if err == nil && reply != out {
 		handOver(out, reply)
 	}
@@ -68,7 +69,7 @@ func (m *method) call(ctx context.Context, fullName string, in, out any, opts []
 
 // intercepted is the call from its interceptors in. It returns the reply, which may be another message than out; out is then
 // as undefined as after an error.
-func (m *method) intercepted(ctx context.Context, fullName string, in, out any, opts []grpc.CallOption) (any, error) {
+func (m *method) intercepted(ctx context.Context, fullName string, in, out any, heard *attemptState, opts []grpc.CallOption) (any, error) {
 	c := m.client
 	if c.callUnary != nil {
 		return out, c.callUnary(ctx, fullName, in, out, c.grpc, m.governed, opts...)
@@ -79,7 +80,7 @@ func (m *method) intercepted(ctx context.Context, fullName string, in, out any, 
 		return out, asStatus(c.conn.Invoke(ctx, fullName, in, out, p.options...))
 	}
 	if len(opts) == 0 && p.suits(ctx) {
-		return m.direct(ctx, p, fullName, in, out)
+		return m.direct(ctx, p, fullName, in, out, heard)
 	}
 	return m.run(ctx, p, fullName, in, out, opts)
 }
