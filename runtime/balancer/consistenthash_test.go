@@ -413,7 +413,7 @@ func TestTiersHaveTheirOwnRings(t *testing.T) {
 		c := one.(*consistentHash)
 		room += c.factor * float64(len(c.targets))
 		for _, e := range c.members {
-			if int(e.priority()) != i {
+			if int(e.priority) != i {
 				t.Errorf("%s is in the ring of tier %d", e.name, i)
 			}
 		}

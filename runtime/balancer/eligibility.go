@@ -20,6 +20,8 @@ type eligibility struct {
 	cold      bool // warmth counts
 	ejected   bool // by outlier detection: no calls go to it, but in a panic
 	probation bool // few calls go to it
+
+	priority uint32 // that discovery gives it, 0 if it gives none
 }
 
 // probationShare is the share of an endpoint on probation: enough to see whether it is well again.
@@ -41,16 +43,16 @@ func (e *endpoint) share() float64 {
 func (e *endpoint) spread() { e.load.share.Store(uint32(math.Round(e.share() * fullShare))) }
 
 // zone returns where the endpoint stands, "" if that is unknown.
-func (e *endpoint) zone() string {
-	if e.info == nil {
+func (e *endpoint) zone() string { return zoneOf(e.info) }
+
+func zoneOf(info *discovery.Endpoint) string {
+	if info == nil {
 		return ""
 	}
-	return e.info.Zone
+	return info.Zone
 }
 
-// priority returns the one that discovery gives it, 0 if it gives none.
-func (e *endpoint) priority() uint32 { return priorityOf(e.info) }
-
+// priorityOf returns the one that discovery gives an endpoint, 0 if it gives none.
 func priorityOf(info *discovery.Endpoint) uint32 {
 	if info == nil {
 		return 0

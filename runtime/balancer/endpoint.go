@@ -53,7 +53,7 @@ type connection struct {
 type connectivityState uint8
 
 func newEndpoint(id string, info *discovery.Endpoint, addrs []resolver.Address) *endpoint {
-	e := &endpoint{name: id, info: info, addrs: addrs, load: newLoad()}
+	e := &endpoint{name: id, info: info, addrs: addrs, load: newLoad(), eligibility: eligibility{priority: priorityOf(info)}}
 	e.hash = xxhash.Sum64String(id)
 	return e
 }

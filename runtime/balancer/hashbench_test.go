@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"testing"
+	"time"
 
 	"google.golang.org/grpc/balancer"
 	_ "google.golang.org/grpc/balancer/ringhash"
@@ -88,8 +89,9 @@ func lazyPeerPicker(b *testing.B, name, js string, n int) balancer.Picker {
 		}
 		for range n {
 			ctx := metadata.NewOutgoingContext(b.Context(), metadata.Pairs("x-key", fmt.Sprint(rand.Uint64())))
-			_, _ = cc.last().Picker.Pick(balancer.PickInfo{Ctx: ctx}) // which connects
+			_, _ = cc.last().Picker.Pick(balancer.PickInfo{Ctx: ctx}) // which connects, on a goroutine of its own
 		}
+		time.Sleep(time.Microsecond)
 	}
 	for _, sc := range cc.live() {
 		sc.becomes(connectivity.Connecting)

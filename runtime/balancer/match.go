@@ -100,7 +100,7 @@ func (m *matcher) place(info *discovery.Endpoint, addrs []resolver.Address) {
 	if e.info != info && !sameSeat(e, info) {
 		m.relisted = true
 	}
-	e.info, e.addrs = info, addrs
+	e.info, e.addrs, e.priority = info, addrs, priorityOf(info)
 	if m.list == nil && m.same < len(m.old) && m.old[m.same] == e {
 		m.same++
 		return
@@ -242,8 +242,7 @@ func sameIdentity(e *endpoint, info *discovery.Endpoint, addrs []resolver.Addres
 
 // sameSeat tells whether info gives e the priority and the zone that it has.
 func sameSeat(e *endpoint, info *discovery.Endpoint) bool {
-	described := endpoint{info: info}
-	return e.priority() == described.priority() && e.zone() == described.zone()
+	return e.priority == priorityOf(info) && e.zone() == zoneOf(info)
 }
 
 // sameTarget tells whether two lists of addresses lead to the same servers under the same names.

@@ -147,12 +147,12 @@ func byPriority(list []*endpoint, together, mixed bool) []part {
 	case together:
 		return []part{{members: list}}
 	case !mixed:
-		return []part{{priority: list[0].priority(), members: list}}
+		return []part{{priority: list[0].priority, members: list}}
 	}
 	sizes := make(map[uint32]int)
 	for i := 0; i < len(list); { // neighbours are often of one priority
-		value, from := list[i].priority(), i
-		for i < len(list) && list[i].priority() == value {
+		value, from := list[i].priority, i
+		for i < len(list) && list[i].priority == value {
 			i++
 		}
 		sizes[value] += i - from
@@ -163,7 +163,7 @@ func byPriority(list []*endpoint, together, mixed bool) []part {
 	}
 	last := 0
 	for _, e := range list {
-		if value := e.priority(); parts[last].priority != value {
+		if value := e.priority; parts[last].priority != value {
 			last, _ = slices.BinarySearchFunc(parts, value, func(p part, v uint32) int { return cmp.Compare(p.priority, v) })
 		}
 		parts[last].members = append(parts[last].members, e)
