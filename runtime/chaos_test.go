@@ -57,6 +57,7 @@ type chaosRun struct {
 	log     *serverLog
 	client  *testClient
 	closing bool // the client is closed while calls run
+	aging   bool // servers end connections by age
 
 	mu       sync.Mutex
 	attempts map[string]int // that went out, by call
@@ -82,7 +83,7 @@ func newChaosRun(t *testing.T, seed uint64) *chaosRun {
 		services[s.addr] = s
 	}
 	var options []grpc.ServerOption
-	if odds(r, 3) {
+	if run.aging = odds(r, 3); run.aging {
 		options = append(options, grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionAge: between(r, 200*ms, 3*time.Second), MaxConnectionAgeGrace: between(r, ms, time.Second)}))
 	}
 	run.network = newChaosNetwork(services, addrs, options...)

@@ -56,13 +56,22 @@ func (run *chaosRun) recover() {
 		s.mood.Store(int32(healthy))
 	}
 	run.network.heal()
-	for range 20 { // the windows of all guards pass, ejections end, probes succeed
+	call := func() error {
 		time.Sleep(time.Second)
-		_, _ = run.client.unaryCall.Call(context.Background(), &grpc_testing.SimpleRequest{}, goresilient.CallTimeout(time.Second))
+		_, err := run.client.unaryCall.Call(context.Background(), &grpc_testing.SimpleRequest{}, goresilient.CallTimeout(time.Second))
+		return err
+	}
+	for range 20 { // the windows of all guards pass, ejections end, probes succeed
+		_ = call()
 	}
 	for range 3 {
-		time.Sleep(time.Second)
-		if _, err := run.client.unaryCall.Call(context.Background(), &grpc_testing.SimpleRequest{}, goresilient.CallTimeout(time.Second)); err != nil {
+		err := call()
+		if err != nil && run.aging {
+			// Where a server ends a connection by its age just as a call begins, grpc's plain client may have the call wait
+			// until the connection is gone. It happens to one in some ten thousand calls, and not to the next one.
+			err = call()
+		}
+		if err != nil {
 			run.errorf("long after everything was healed: %v", err)
 		}
 	}
