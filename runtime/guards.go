@@ -67,7 +67,7 @@ func (g *guards) none() bool { return len(g.scopes) == 0 && g.throttle == nil }
 func (g *guards) admit(ctx context.Context, fullName string, now int64) (a admission, refused *RefusedError) {
 	for i := range g.scopes {
 		if s := &g.scopes[i]; s.rate != nil && !s.rate.Allow(now) {
-			refused = &RefusedError{Method: fullName, Guard: GuardRateLimit, PerMethod: s.perMethod}
+			refused = &RefusedError{Method: fullName, Guard: GuardRateLimit, PerMethod: s.perMethod, RetryAfter: s.rate.RetryAfter(now)}
 			if g.refuses(ctx, refused, s.observeRate) {
 				return a, refused
 			}

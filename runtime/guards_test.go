@@ -132,6 +132,19 @@ func TestRateLimit(t *testing.T) {
 		if passed != 5 {
 			t.Errorf("%d calls passed at once, want the burst of 5", passed)
 		}
+		_, err := c.emptyCall.Call(t.Context(), &grpc_testing.Empty{})
+		r := refusal(err)
+		if r == nil || r.RetryAfter <= 0 || r.RetryAfter > 100*ms {
+			t.Fatalf("refusal %+v, want one that says when the next call may go, within 100 ms", r)
+		}
+		time.Sleep(r.RetryAfter - ms)
+		if _, err := c.emptyCall.Call(t.Context(), &grpc_testing.Empty{}); refusal(err) == nil {
+			t.Errorf("a call a millisecond too early: %v", err)
+		}
+		time.Sleep(ms)
+		if _, err := c.emptyCall.Call(t.Context(), &grpc_testing.Empty{}); err != nil {
+			t.Errorf("a call in time: %v", err)
+		}
 		time.Sleep(time.Second)
 		if _, err := c.emptyCall.Call(t.Context(), &grpc_testing.Empty{}); err != nil {
 			t.Error(err)

@@ -33,7 +33,7 @@ type RefusedError struct {
 	Guard Guard
 	// PerMethod is whether it is the method's own guard, false for that of the service.
 	PerMethod bool
-	// RetryAfter is when a call may be let through again; 0 if that is not known. Only circuit_breaker knows.
+	// RetryAfter is when a call may be let through again; 0 if that is not known. circuit_breaker and rate_limit know.
 	RetryAfter time.Duration
 	// Reason says more, where there is more to say, e.g., "the queue is full"; "" if not.
 	Reason string

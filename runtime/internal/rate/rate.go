@@ -2,6 +2,7 @@
 package rate
 
 import (
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -105,6 +106,17 @@ func (l *Limiter) Update(now int64, cfg Config) {
 	l.size = blockOf(burst)
 	l.bucket.SetLimitAt(at, rate.Limit(cfg.PerSecond))
 	l.bucket.SetBurstAt(at, burst)
+}
+
+// RetryAfter returns how long it takes until a token is there for a caller that was refused at now, if no other one takes it.
+func (l *Limiter) RetryAfter(now int64) time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	missing := 1 - l.bucket.TokensAt(l.at(now))
+	if missing <= 0 {
+		return 0
+	}
+	return time.Duration(min(math.Ceil(missing/float64(l.bucket.Limit())*float64(time.Second)), 1<<62))
 }
 
 // Refused returns how many calls found no token since the limiter was made.
