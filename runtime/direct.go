@@ -4,15 +4,13 @@ import (
 	"context"
 	"time"
 
-	"google.golang.org/grpc"
-
 	"github.com/goresilient/goresilient/runtime/internal/clock"
 	"github.com/goresilient/goresilient/runtime/internal/deadline"
 	"github.com/goresilient/goresilient/runtime/internal/limit"
 )
 
 // suits tells whether a call under ctx, without options of its caller's, can be made by direct: nothing watches its attempts, and
-// the deadline of the first one is what the plan says.
+// the deadline of the first one is what the plan says. A deadline of the caller's that is earlier changes that.
 func (p *plan) suits(ctx context.Context) bool {
 	if !p.direct {
 		return false
@@ -46,10 +44,10 @@ func (m *method) direct(ctx context.Context, p *plan, fullName string, in, out a
 	}()
 	g.first(t.began)
 	timed := g.times(t.began)
-	ended := t.began // as far as guards are concerned, who count calls by the second
+	ended := t.began // for guards, which count by the second: they need no look at the clock of their own
 	nested := p.repeats && isNested(ctx)
 	if p.hedge != nil {
-		l = m.lead(&t, p, fullName, in, out, nested)
+		l = m.newLead(&t, p, fullName, in, out, nested)
 	}
 	m.prepare(&t, p, l, nested)
 	if g.limited {
@@ -110,9 +108,7 @@ func (m *method) prepare(t *try, p *plan, l *lead, nested bool) {
 // pursue goes on with a call whose first attempt has failed.
 func (m *method) pursue(ctx context.Context, p *plan, fullName string, in, out any, t *try, nested bool) (reply any, ended int64, err error) {
 	c := m.continued(ctx, p, fullName, in, t, nested)
-	t.err = c.explain(t, asStatus(t.err))
-	c.measure(t)
-	t.release()
+	c.conclude(t)
 	reply, err = c.follow(t, out)
 	return reply, c.end(), err
 }
@@ -125,48 +121,4 @@ func (m *method) continued(ctx context.Context, p *plan, fullName string, in any
 		c.ends = c.start + int64(p.total)
 	}
 	return c
-}
-
-// equip chooses what the attempt keeps, and makes its context: one with a deadline of its own, or that can be cancelled; one
-// with a record for the balancer; or none but parent, if it only listens to the server.
-func (t *try) equip(parent context.Context, timed, recorded, repeats bool) {
-	switch {
-	case timed:
-		a := t.timed
-		if a == nil {
-			a = new(timedAttempt)
-		}
-		t.timed, t.state, t.ctx = a, &a.attemptState, &a.Context
-		if recorded {
-			t.record = &a.Context.Record
-			t.record.On = true
-		}
-	case recorded:
-		a := new(recordContext)
-		a.Context, a.record.On = parent, true
-		t.record, t.ctx = &a.record, a
-	case repeats && t.state == nil:
-		t.state = new(attemptState)
-	}
-}
-
-// listen has the attempt learn from the server's trailer what it says about further attempts, unless its record tells.
-func (t *try) listen() {
-	if t.record != nil {
-		return
-	}
-	trailer := grpc.Trailer(&t.state.trailer)
-	if len(t.opts) == 1 { // that the RPC is static
-		t.state.room = [2]grpc.CallOption{t.opts[0], trailer}
-		t.opts = t.state.room[:]
-		return
-	}
-	t.opts = append(append(t.state.room[:0], t.opts...), trailer)
-}
-
-// release frees what the attempt holds.
-func (t *try) release() {
-	if t.timed != nil {
-		t.timed.Release()
-	}
 }

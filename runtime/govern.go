@@ -2,7 +2,6 @@ package goresilient
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"time"
 
@@ -12,7 +11,6 @@ import (
 	"github.com/goresilient/goresilient/runtime/internal/attempt"
 	"github.com/goresilient/goresilient/runtime/internal/clock"
 	"github.com/goresilient/goresilient/runtime/internal/deadline"
-	"github.com/goresilient/goresilient/runtime/internal/pushback"
 	"github.com/goresilient/goresilient/runtime/internal/schedule"
 )
 
@@ -122,22 +120,6 @@ func (c *unaryCall) finish(err error) {
 		Duration: time.Duration(clock.Now() - c.start)})
 }
 
-// try is one attempt with what it takes: a context, options, and a look at how it went.
-type try struct {
-	number int
-	hedge  bool
-	began  int64
-	ended  int64         // 0 unless it was measured
-	timed  *timedAttempt // nil if the attempt has no deadline of its own
-	state  *attemptState // nil if it has no record either
-	record *attempt.Record
-	ctx    context.Context
-	opts   []grpc.CallOption
-	cause  *DeadlineError // of timed's deadline
-	err    error
-	took   time.Duration
-}
-
 // allowance returns how long an attempt that begins now may take, deadline.None for as long as the caller's context lives.
 // ok is false if there is no time left at all. It notes the error of the deadline.
 func (c *unaryCall) allowance(t *try) (timeout time.Duration, ok bool) {
@@ -240,10 +222,16 @@ func (c *unaryCall) invoke(t *try, reply any) {
 	} else {
 		t.err = client.conn.Invoke(t.ctx, c.fullName, c.in, reply, t.opts...)
 	}
+	c.conclude(t)
+}
+
+// conclude takes the end of the attempt into account, and frees what it holds.
+func (c *unaryCall) conclude(t *try) {
 	if t.err != nil {
 		t.err = c.explain(t, asStatus(t.err))
 	}
 	c.measure(t)
+	t.release()
 }
 
 // explain returns the error of the attempt, naming the deadline if one of policy ended it.
@@ -267,38 +255,6 @@ func (c *unaryCall) measure(t *try) {
 	c.p.guards.measure(t)
 	if o != nil {
 		o.Observe(c.ctx, &AttemptEvent{Method: c.fullName, Attempt: t.attempt(c), Superseded: t.superseded()})
-	}
-}
-
-// attempt describes the attempt.
-func (t *try) attempt(c *unaryCall) Attempt {
-	a := Attempt{Number: t.number, Hedge: t.hedge, Code: status.Code(t.err), Err: t.err,
-		Start: time.Duration(t.began - c.start), Duration: t.took}
-	if t.record != nil {
-		if e := t.record.Endpoint(); e != nil {
-			a.Endpoint = e.ID()
-		}
-	}
-	return a
-}
-
-// superseded tells whether another attempt won, and this one was cancelled for it.
-func (t *try) superseded() bool {
-	return t.err != nil && t.timed != nil && context.Cause(&t.timed.Context) == errSuperseded
-}
-
-// errSuperseded is why an attempt is cancelled that is no longer needed.
-var errSuperseded = errors.New("goresilient: another attempt of the call has ended it")
-
-// pushback returns what the server said about further attempts.
-func (t *try) pushback() []string {
-	switch {
-	case t.record != nil:
-		return t.record.Pushback()
-	case t.state != nil:
-		return t.state.trailer[pushback.Key]
-	default:
-		return nil
 	}
 }
 

@@ -9,7 +9,8 @@ import (
 )
 
 // lead is the first attempt of a call that may be hedged, while it is alone: nearly always until it ends. It has what the
-// attempt needs, and what a [race] is made of when a hedge is due, or when the attempt fails, in one allocation.
+// attempt needs, and what a [race] is made of when a hedge is due, or when the attempt fails, in one allocation. A call that
+// does not suit its plan (see [plan.suits]) begins as a race at once.
 type lead struct {
 	attempt timedAttempt
 
@@ -24,13 +25,13 @@ type lead struct {
 	delay    time.Duration // of the first hedge
 
 	mu    sync.Mutex   // guards what follows
-	alarm *alarm.Alarm // of the first hedge; nil if there shall be none
+	alarm *alarm.Alarm // of the first hedge
 	race  *race        // nil while the attempt is alone
 	over  bool         // it has ended alone
 }
 
-// lead returns what the first attempt needs if the call is hedged, nil if it is not. The attempt takes its context from it.
-func (m *method) lead(t *try, p *plan, fullName string, in, out any, nested bool) *lead {
+// newLead returns what the first attempt needs if the call is hedged, nil if it is not. The attempt takes its context from it.
+func (m *method) newLead(t *try, p *plan, fullName string, in, out any, nested bool) *lead {
 	delay, ok := p.hedgeDelay(t.began, nested)
 	if !ok {
 		return nil
@@ -42,9 +43,6 @@ func (m *method) lead(t *try, p *plan, fullName string, in, out any, nested bool
 
 // watch has a race begin once the attempt has taken as long as the delay.
 func (l *lead) watch() {
-	if l.p.hedge.maxAttempts < 2 {
-		return
-	}
 	l.mu.Lock()
 	l.alarm = alarm.Set(l.began, l.delay, l)
 	l.mu.Unlock()
@@ -57,16 +55,17 @@ func (l *lead) Ring() {
 		l.mu.Unlock()
 		return
 	}
-	if l.race == nil {
-		l.begin()
+	if l.race == nil { // there is one if the attempt has failed, and another follows
+		l.becomeRace()
 	}
 	r := l.race
 	l.mu.Unlock()
 	r.Ring()
 }
 
-// begin makes the race of which the attempt is the first; l.mu is held.
-func (l *lead) begin() {
+// becomeRace makes the race of which the attempt is the first; l.mu is held. What the race has of the attempt serves to cancel it:
+// how it ends, join brings.
+func (l *lead) becomeRace() {
 	t := &try{number: 1, began: l.began, timed: &l.attempt, state: &l.attempt.attemptState, ctx: &l.attempt.Context, cause: l.p.first.struck}
 	if l.attempt.Record.On {
 		t.record = &l.attempt.Record
@@ -83,17 +82,15 @@ func (l *lead) end(failed bool) *race {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	switch {
-	case l.race != nil:
-	case !failed:
-		l.over = true
-		if l.alarm != nil {
-			l.alarm.Stop()
-		}
-		return nil
-	default:
-		l.begin()
+	if l.race != nil {
+		return l.race
 	}
+	if !failed {
+		l.over = true
+		l.alarm.Stop()
+		return nil
+	}
+	l.becomeRace()
 	return l.race
 }
 
@@ -101,11 +98,7 @@ func (l *lead) end(failed bool) *race {
 func (r *race) join(first try, reply any) (any, error) {
 	defer r.leave()
 	c, t := r.call, &first
-	if t.err != nil {
-		t.err = c.explain(t, asStatus(t.err))
-	}
-	c.measure(t)
-	t.release()
+	c.conclude(t)
 	if next, wait := r.ended(t, reply); next != nil {
 		r.run(r.resume(next, wait), r.kind.fresh())
 	}

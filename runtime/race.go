@@ -14,7 +14,7 @@ import (
 // race is a call with hedging: attempts that run at the same time, of which the first to succeed, or to fail for good, ends
 // the call. The first attempt runs on the goroutine of the caller; a hedge runs on that of the timer that began it.
 //
-// mu guards everything but call, of which it guards log, last and targets. No attempt runs any more once the call returns.
+// mu guards everything but call, of which it guards what changes: log, last, pauses, withdrawn, struck and targets. No attempt runs any more once the call returns.
 type race struct {
 	call *unaryCall
 	kind replyType
@@ -38,29 +38,19 @@ type race struct {
 	panicked string            // what a hedge has panicked with
 }
 
-// hedgedCall is what a call with hedging needs before it needs a hedge, in one allocation.
-type hedgedCall struct {
-	race    race
-	call    unaryCall
-	first   try
-	attempt timedAttempt
-}
-
 // maxAttempts is the most that policy allows.
 const maxAttempts = 5
 
 // race makes the call with hedges, the first of them after delay. It returns how many attempts were made. The goroutines of
 // the attempts share a copy of c.
 func (c *unaryCall) race(out any, delay time.Duration) (any, int, error) {
-	h := &hedgedCall{call: *c}
-	r, t := &h.race, &h.first
-	r.call, r.kind, r.delay, r.number, r.active = &h.call, *c.m.kindOf(out), delay, 1, 1
-	t.number, t.timed = 1, &h.attempt
-	c = r.call
+	shared := *c
+	c = &shared
+	r, t := &race{call: c, kind: *c.m.kindOf(out), delay: delay, number: 1, active: 1}, &try{number: 1}
 	c.p.guards.first(c.start)
 	r.mu.Lock()
 	began := r.begin(t)
-	if began && c.p.hedge.maxAttempts > 1 {
+	if began {
 		r.arm(c.start, delay)
 	}
 	r.mu.Unlock()
@@ -285,7 +275,7 @@ func (r *race) stop() {
 	}
 }
 
-// resume waits, and makes the next attempt ready, for which the budget was asked when it says to have begun. It returns nil if the
+// resume waits, and makes the next attempt ready, whose began is until then when the budget granted it. It returns nil if the
 // call has ended meanwhile.
 func (r *race) resume(t *try, wait time.Duration) *try {
 	if wait > 0 {

@@ -81,8 +81,7 @@ func (a *adaptive) choose(now int64, _ context.Context, _ *attempt.Record) *targ
 		return &a.targets[0]
 	}
 	if len(a.targets) > adaptiveChoices && a.memory.claim(now) {
-		best, _ := a.survey(now)
-		return &a.targets[best]
+		return &a.targets[a.survey(now)]
 	}
 	var drawn [maxCandidates]int32
 	var costs [maxCandidates]uint64

@@ -58,8 +58,8 @@ func newEndpoint(id string, info *discovery.Endpoint, addrs []resolver.Address) 
 	return e
 }
 
-// counts has targets of the endpoint know a Done for calls that are not timed.
-func (e *endpoint) counts(ch *Channel) {
+// countUntimed has targets of the endpoint know a Done for calls that are not timed.
+func (e *endpoint) countUntimed(ch *Channel) {
 	if e.done == nil {
 		l := e.load
 		e.done = func(info balancer.DoneInfo) { ch.ended(e, l, &info) }

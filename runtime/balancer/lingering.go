@@ -55,7 +55,7 @@ type lingerer struct {
 }
 
 const (
-	// lingerFactor is for how many times as long as it has run an attempt that has lost counts besides. With 2, a server that is
+	// lingerFactor: an attempt that has lost counts for so many times as long as it ran, from its end on. With 2, a server that is
 	// ten times slower than its peers gets about as many calls as without hedging, with 1 a quarter more (bench/hedge, TestSlow).
 	lingerFactor = 2
 	// maxLinger is for how long it counts at most: a server that stalls for longer is a case for outlier detection.

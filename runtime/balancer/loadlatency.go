@@ -62,13 +62,13 @@ func (l *latency) move(now int64, x float32, rise, fall rate) {
 	case s.units > unheard:
 		r *= staleFall
 	}
-	gain := max(1-r.after(s.units), l.since(x/s.value))
+	gain := max(1-r.after(s.units), l.weigh(x/s.value))
 	l.word.CompareAndSwap(word, packed(now, s.value+(x-s.value)*gain))
 }
 
-// since takes a call that took the average times ratio. It returns its share in the mean of the calls since the last change, and
+// weigh takes a call that took the average times ratio. It returns its share in the mean of the calls since the last change, and
 // of the average before that, which counts as one; 0 if they are many.
-func (l *latency) since(ratio float32) float32 {
+func (l *latency) weigh(ratio float32) float32 {
 	pace := l.pace.Load()
 	calls, surplus := pace>>sinceShift&mostSince, float32(pace>>surplusShift)/surplusUnit
 	surplus += min(float32(math.Log2(float64(ratio)))-surplusAllowed, surplusLimit)

@@ -29,8 +29,8 @@ func (m *memory) claim(now int64) bool {
 }
 
 // survey compares many targets and remembers the best two: all that there are if they are not more than surveyed, otherwise those
-// from a random one on and those remembered from the survey before. It returns the best, and random bits.
-func (a *adaptive) survey(now int64) (best int32, bits uint64) {
+// from a random one on and those remembered from the survey before. It returns the best.
+func (a *adaptive) survey(now int64) (best int32) {
 	var drawn [surveyed + 2]int32
 	var costs [surveyed + 2]uint64
 	n := 0
@@ -60,13 +60,12 @@ func (a *adaptive) survey(now int64) (best int32, bits uint64) {
 		add(int32(at))
 	}
 	lowest := a.compare(now, drawn[:n], costs[:n])
-	bits = a.random()
 	best = drawn[uint32(lowest)]
 	a.remember(drawn[:n], costs[:n], best)
-	if bits>>(64-exploreBits) == 0 {
+	if a.random()>>(64-exploreBits) == 0 {
 		best = a.explore(now, drawn[:n], best)
 	}
-	return best, bits
+	return best
 }
 
 // remembered returns the targets that are remembered and take the call, -1 in place of one that does not.

@@ -38,7 +38,7 @@ func newScene(seed uint64, cfg Config, n, tiers int, weights ...uint32) *scene {
 		}
 		e := newEndpoint(info.Addresses[0], info, nil)
 		e.sc = new(fakeSubConn)
-		e.counts(s.Channel)
+		e.countUntimed(s.Channel)
 		s.endpoints = append(s.endpoints, e)
 	}
 	s.publish(tiers)

@@ -161,7 +161,7 @@ func (p *pool) configure(cfg Config) {
 func (p *pool) equip(list ...*endpoint) {
 	if p.cfg.counts() {
 		for _, e := range list {
-			e.counts(p.ch)
+			e.countUntimed(p.ch)
 		}
 	}
 }

@@ -22,7 +22,8 @@ type Alarm struct {
 	pooled bool // it may be used again
 }
 
-// pool holds alarms that were stopped: their timers are not set, and their functions do not run.
+// pool holds alarms that were stopped: their timers are not set, and their functions do not run. It is the process's, as the
+// timers of the runtime are: calls of all clients set the same ones.
 var pool sync.Pool
 
 // Set returns an alarm that rings after d, seen from now, which is the time of [clock.Now].
@@ -47,7 +48,7 @@ func newAlarm(d time.Duration, target Target, pooled bool) *Alarm {
 
 func (a *Alarm) ring() { a.target.Ring() }
 
-// Stop tells whether the alarm has not rung, and will not. The alarm must not be used afterwards.
+// Stop keeps the alarm from ringing. It returns false if it comes too late. The alarm must not be used afterwards.
 func (a *Alarm) Stop() bool {
 	if !a.timer.Stop() {
 		return false // ring may still read the target

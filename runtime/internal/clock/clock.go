@@ -1,4 +1,4 @@
-// Package clock tells the time that everything is told that decides.
+// Package clock is the clock of everything that decides.
 package clock
 
 import (
@@ -20,13 +20,14 @@ func Time(now int64) time.Time {
 	if a := anchor.Load(); a != nil && uint64(now-a.now) < anchored {
 		return a.time.Add(time.Duration(now - a.now))
 	}
-	return drop(now)
+	return renew(now)
 }
 
 // Simulated tells whether now is the time of a bubble of testing/synctest.
 func Simulated(now int64) bool { return now < base }
 
-// anchor ties Now to the time of day. It is renewed, since the time of day may be set while the process runs.
+// anchor ties Now to the time of day. It is renewed, since the time of day may be set while the process runs. All readers of a
+// process share it: it holds nothing but two readings of the same moment.
 var anchor atomic.Pointer[moment]
 
 type moment struct {
@@ -34,9 +35,10 @@ type moment struct {
 	now  int64 // what Now returned then
 }
 
+// anchored is for how long an anchor is used.
 const anchored = uint64(time.Second)
 
-func drop(now int64) time.Time {
+func renew(now int64) time.Time {
 	t := time.Now()
 	m := &moment{t, int64(t.Sub(start)) + base}
 	anchor.Store(m)

@@ -61,8 +61,8 @@ type Histogram struct {
 	censored weights
 }
 
-// Due tells whether an attempt that begins at now is worth timing: not if it comes within 65 µs of one that was, and that one
-// was over soon. A method that is called less often has each attempt timed. now is monotonic, in nanoseconds.
+// Due tells whether an attempt that begins at now is worth timing: not within 65 µs after the end of a timed one that took less
+// than 100 ms. A method that is called less often has each attempt timed. now is monotonic, in nanoseconds.
 func (h *Histogram) Due(now int64) bool { return now >= h.next.Load() }
 
 // Timed is Record for an attempt that was due, and has ended at now.
