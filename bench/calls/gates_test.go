@@ -31,14 +31,14 @@ type gateOf struct {
 var gates = []gate{
 	{"guards", guards, map[string]gateOf{
 		"gobreaker": {breakerAlone, 0.75, 1},
-	}, 1},
+	}, 0},
 	{"guards and deadlines", deadlines, map[string]gateOf{
 		"failsafe-go": {failsafeGuards, 0.35, 0.35},
 		"middleware":  {middleware, 0.75, 0.75},
-	}, 4},
+	}, 2},
 	{"hedging armed", hedged, map[string]gateOf{
 		"failsafe-go": {failsafeHedge, 0.25, 0.25},
-	}, 6},
+	}, 2},
 }
 
 // The rounds of a gate end once its ratio is known to within the margin.

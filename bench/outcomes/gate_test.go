@@ -11,8 +11,8 @@ import (
 const (
 	// level is the share of calls by which success may differ by chance.
 	level = 0.001
-	// first is the most that our p99 may be of a peer's.
-	first = 0.95
+	// p99Goal is the most that our p99 may be of a peer's.
+	p99Goal = 0.95
 	// tries is how many seeds a verdict may take; each adds to those before.
 	tries = 3
 )

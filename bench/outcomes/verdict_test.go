@@ -23,9 +23,9 @@ func verdict(list []contender, results map[string]result) (behind []string) {
 			behind = append(behind, fmt.Sprintf("%.3f %% of our calls succeeded, and %.3f %% of those of %s; ours may be %.1f %% behind, by chance",
 				100*mine.Success(), 100*r.Success(), c.name, 100*level))
 		}
-		if p, q := mine.Quantile(0.99), r.Quantile(0.99); float64(p) > first*float64(q) {
+		if p, q := mine.Quantile(0.99), r.Quantile(0.99); float64(p) > p99Goal*float64(q) {
 			behind = append(behind, fmt.Sprintf("our p99 is %.2f of that of %s (%s, %s); the goal is at most %.2f",
-				float64(p)/float64(q), c.name, ms(p), ms(q), first))
+				float64(p)/float64(q), c.name, ms(p), ms(q), p99Goal))
 		}
 	}
 	return behind
