@@ -27,8 +27,8 @@ func (p *plan) suits(ctx context.Context) bool {
 func (m *method) direct(ctx context.Context, p *plan, fullName string, in, out any, heard *attemptState) (reply any, err error) {
 	g := &p.guards
 	t := try{number: 1, began: clock.Now(), ctx: ctx, opts: p.options, state: heard}
-	admitted, refused := g.admit(ctx, fullName, t.began)
-	if refused != nil {
+	var admitted admission
+	if refused := g.admit(ctx, fullName, t.began, &admitted); refused != nil {
 		return nil, refused
 	}
 	var held permits
@@ -43,27 +43,25 @@ func (m *method) direct(ctx context.Context, p *plan, fullName string, in, out a
 		}
 	}()
 	g.first(t.began)
-	timed := g.times(t.began)
-	ended := t.began // for guards, which count by the second: they need no look at the clock of their own
 	nested := p.repeats && isNested(ctx)
 	if p.hedge != nil {
 		l = m.newLead(&t, p, fullName, in, out, nested)
 	}
 	m.prepare(&t, p, l, nested)
 	if g.limited {
-		held, t.err = g.acquire(t.ctx, fullName, t.began)
+		t.err = g.acquire(t.ctx, fullName, t.began, &held)
 	}
 	if t.err == nil {
 		t.err = m.client.conn.Invoke(t.ctx, fullName, in, out, t.opts...)
-		if timed || t.err != nil {
+		if g.clocked {
 			t.ended = clock.Now()
-			ended = t.ended
 		}
 		if g.limited {
-			g.release(&held, limitOutcome(t.ctx, t.err), ended)
+			g.release(&held, limitOutcome(t.ctx, t.err), t.ended)
 			held = permits{}
 		}
 	}
+	ended := t.ended
 	switch r := l.end(t.err != nil); {
 	case r != nil:
 		reply, err = r.join(t, out)
@@ -72,8 +70,8 @@ func (m *method) direct(ctx context.Context, p *plan, fullName string, in, out a
 		reply, ended, err = m.pursue(ctx, p, fullName, in, out, &t, nested)
 	default:
 		t.release()
-		if timed && g.latency != nil {
-			g.latency.Timed(ended, time.Duration(ended-t.began))
+		if g.latency != nil {
+			g.latency.Record(time.Duration(ended - t.began))
 		}
 		reply = out
 	}
@@ -92,7 +90,7 @@ func (m *method) prepare(t *try, p *plan, l *lead, nested bool) {
 		if t.timed != nil {
 			timeout := deadline.None
 			if p.first.timeout > 0 {
-				timeout, t.cause = p.first.timeout, p.first.struck
+				timeout, t.cause, t.within = p.first.timeout, p.first.struck, p.first.timeout
 			}
 			t.timed.Start(parent, t.began, timeout, t.cause)
 		}

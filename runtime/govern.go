@@ -53,8 +53,8 @@ func (m *method) run(ctx context.Context, p *plan, fullName string, in, out any,
 	if total > 0 {
 		c.ends = c.start + int64(total)
 	}
-	admitted, refused := p.guards.admit(ctx, fullName, c.start)
-	if refused != nil {
+	var admitted admission
+	if refused := p.guards.admit(ctx, fullName, c.start, &admitted); refused != nil {
 		if c.targets == nil {
 			finishRefused(opts, refused)
 		}
@@ -162,7 +162,7 @@ func (c *unaryCall) cause() *DeadlineError {
 
 func (c *unaryCall) attemptCause(own time.Duration) *DeadlineError {
 	if struck := c.p.struckAttempt; struck.Method == c.fullName {
-		return struck // its time is set right if it comes to that
+		return struck // told sets its time right if it comes to that
 	}
 	return &DeadlineError{Method: c.fullName, Timeout: own, Field: perAttemptField}
 }
@@ -186,6 +186,7 @@ func (c *unaryCall) begin(t *try, cancel bool) (ok bool) {
 		c.share(t)
 	}
 	if t.timed != nil {
+		t.within = timeout
 		t.timed.Start(parent, t.began, timeout, t.cause)
 	}
 	if repeats {
@@ -239,7 +240,7 @@ func (c *unaryCall) explain(t *try, err error) error {
 	if t.timed == nil || t.cause == nil {
 		return err
 	}
-	return told(err, &t.timed.Context, t.cause)
+	return told(err, &t.timed.Context, t.cause, t.within)
 }
 
 // measure takes the attempt's latency into account, where anything asks for it.

@@ -3,6 +3,7 @@ package goresilient
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -29,7 +30,6 @@ type guards struct {
 	limited         bool // some scope has one
 	queued          bool // some limit lets attempts wait
 	clocked         bool // something asks when a call ends
-	exact           bool // and how long each one took
 
 	budget   *budget.Budget     // nil for no bound on retries and hedges
 	hedges   *budget.Budget     // nil without hedging
@@ -46,7 +46,6 @@ type scope struct {
 	failures  codeSet // of the breaker
 	limit     *limit.Limiter
 	queued    bool // attempts may wait for the limit
-	durations bool // something asks how long a call took
 
 	// Those that count what they would refuse, and refuse nothing. The breaker knows of it itself.
 	observeRate, observeLimit bool
@@ -63,27 +62,26 @@ type admission struct {
 // none tells whether there is nothing to pass.
 func (g *guards) none() bool { return len(g.scopes) == 0 && g.throttle == nil }
 
-// admit lets a call through, or says what refused it.
-func (g *guards) admit(ctx context.Context, fullName string, now int64) (a admission, refused *RefusedError) {
+// admit lets a call through with a, which is zero, or says what refused it.
+func (g *guards) admit(ctx context.Context, fullName string, now int64, a *admission) (refused *RefusedError) {
 	for i := range g.scopes {
 		if s := &g.scopes[i]; s.rate != nil && !s.rate.Allow(now) {
 			refused = &RefusedError{Method: fullName, Guard: GuardRateLimit, PerMethod: s.perMethod, RetryAfter: s.rate.RetryAfter(now)}
 			if g.refuses(ctx, refused, s.observeRate) {
-				return a, refused
+				return refused
 			}
 		}
 	}
 	if g.throttle != nil && !g.throttle.Allow(now, g.client.random) {
 		refused = &RefusedError{Method: fullName, Guard: GuardAdaptiveThrottle}
 		if g.refuses(ctx, refused, g.observeThrottle) {
-			return a, refused
+			return refused
 		}
 	}
 	if g.breakers {
-		refused = g.pass(ctx, &a, fullName, now)
-		return a, refused
+		return g.pass(ctx, a, fullName, now)
 	}
-	return a, nil
+	return nil
 }
 
 // pass asks the breakers.
@@ -127,7 +125,7 @@ func (g *guards) settle(a *admission, ctx context.Context, err error, start, now
 	}
 	code := codes.OK
 	neutral := false
-	if err != nil {
+	if err = sent(err); err != nil {
 		code = status.Code(err)
 		neutral = code == codes.Canceled && isCancelled(ctx) || code == codes.DeadlineExceeded && cameLate(ctx, now-start) || refusedHere(err)
 	}
@@ -155,6 +153,21 @@ func (g *guards) settle(a *admission, ctx context.Context, err error, start, now
 		}
 		s.breaker.Done(a.permits[i], now, outcome, time.Duration(now-start))
 	}
+}
+
+// sent returns what the servers have made of a call that ended with err: if a guard of this client kept the last attempt from
+// them, how the one before ended.
+func sent(err error) error {
+	var c *CallError
+	if !refusedHere(err) || !errors.As(err, &c) {
+		return err
+	}
+	for _, a := range slices.Backward(c.Attempts) {
+		if !refusedHere(a.Err) {
+			return a.Err
+		}
+	}
+	return err
 }
 
 // cameLate tells whether the caller's deadline had passed before its call began, a while ago: no server saw it.
@@ -205,9 +218,10 @@ func (g *guards) withdrawHedge(now int64) bool {
 	return false
 }
 
-// times tells whether it is worth knowing when a call ends that begins at now, and succeeds with its first attempt.
-func (g *guards) times(now int64) bool {
-	return g.exact || g.clocked && (g.latency == nil || g.latency.Due(now))
+// giveBackHedge takes back what withdrawHedge granted at then.
+func (g *guards) giveBackHedge(then int64) {
+	g.hedges.Return(then)
+	g.giveBack(then)
 }
 
 // measure records the latency of an attempt.
@@ -240,8 +254,8 @@ type permits struct {
 	since int64
 }
 
-// acquire waits for the permits of an attempt that begins at now.
-func (g *guards) acquire(ctx context.Context, fullName string, now int64) (p permits, err error) {
+// acquire waits for the permits of an attempt that begins at now, and enters them in p, which is zero.
+func (g *guards) acquire(ctx context.Context, fullName string, now int64, p *permits) error {
 	for i := range g.scopes {
 		s := &g.scopes[i]
 		if s.limit == nil {
@@ -261,14 +275,15 @@ func (g *guards) acquire(ctx context.Context, fullName string, now int64) (p per
 		} else {
 			err = unsent(ended)
 		}
-		g.release(&p, limit.Ignored, now)
-		return p, err
+		g.release(p, limit.Ignored, now)
+		*p = permits{}
+		return err
 	}
 	p.since = now
 	if g.queued {
 		p.since = clock.Now() // a wait is no latency of the server
 	}
-	return p, nil
+	return nil
 }
 
 // release gives permits back at now.

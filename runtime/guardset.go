@@ -1,7 +1,6 @@
 package goresilient
 
 import (
-	"slices"
 	"time"
 
 	"github.com/goresilient/goresilient/runtime/internal/breaker"
@@ -118,11 +117,6 @@ func (g *guardSet) followMethod(m *method, p *policy.Method, service serviceGuar
 	return out
 }
 
-// asksDurations tells whether a guard asks how long each call takes.
-func (g *guards) asksDurations() bool {
-	return slices.ContainsFunc(g.scopes, func(s scope) bool { return s.durations })
-}
-
 // scope returns the guards that a service and a method may both have.
 func (g *guardSet) scope(c *Client, method string, cb *policy.CircuitBreaker, cl *policy.ConcurrencyLimit, rl *policy.RateLimit) scope {
 	var s scope
@@ -130,7 +124,7 @@ func (g *guardSet) scope(c *Client, method string, cb *policy.CircuitBreaker, cl
 		s.breaker = g.breaker.follow(true, breakerConfig(cb), func(cfg breaker.Config) *breaker.Breaker {
 			return breaker.New(cfg, c.breakerChanged(method))
 		})
-		s.failures, s.durations = codesOf(cb.Codes), *cb.SlowCallRatio > 0
+		s.failures = codesOf(cb.Codes)
 	} else {
 		g.breaker.guard = nil
 	}
@@ -141,7 +135,6 @@ func (g *guardSet) scope(c *Client, method string, cb *policy.CircuitBreaker, cl
 			g.limit.Update(cfg)
 		}
 		s.limit, s.observeLimit, s.queued = g.limit, *cl.Observe, *cl.MaxQueued > 0
-		s.durations = s.durations || s.queued || cl.Adaptive != nil
 	} else {
 		g.limit = nil
 	}

@@ -66,7 +66,7 @@ func (l *lead) Ring() {
 // becomeRace makes the race of which the attempt is the first; l.mu is held. What the race has of the attempt serves to cancel it:
 // how it ends, join brings.
 func (l *lead) becomeRace() {
-	t := &try{number: 1, began: l.began, timed: &l.attempt, state: &l.attempt.attemptState, ctx: &l.attempt.Context, cause: l.p.first.struck}
+	t := &try{number: 1, began: l.began, timed: &l.attempt, state: &l.attempt.attemptState, ctx: &l.attempt.Context, cause: l.p.first.struck, within: l.p.first.timeout}
 	if l.attempt.Record.On {
 		t.record = &l.attempt.Record
 	}

@@ -89,7 +89,6 @@ func (m *method) compile(layers policy.Stack, service serviceGuards) {
 	p.repeats = !m.rpc.Streaming() && (p.retry != nil || p.hedge != nil)
 	p.guards = m.guards.followMethod(m, complete, service)
 	p.guards.clocked = p.guards.limited || p.guards.breakers || p.guards.throttle != nil || p.guards.latency != nil
-	p.guards.exact = p.guards.asksDurations()
 	p.options = callOptions(effective, m.name != "")
 	p.invoker = m.client.invoke
 	if p.guards.limited {
@@ -169,19 +168,22 @@ func (p *plan) with(callers []grpc.CallOption) []grpc.CallOption {
 	return append(append(all, p.options...), callers...)
 }
 
-// deadlineSlack is how much earlier than the client a server may see the deadline that both have.
+// deadlineSlack is how much earlier than the client a server may see the deadline that both have, if that is not more than a tenth
+// of the time there was.
 const deadlineSlack = 10 * time.Millisecond
 
-// told returns err, naming the policy's deadline if that is what ended the call.
-func told(err error, limited *deadline.Context, cause *DeadlineError) error {
+// told returns err, naming the policy's deadline if that is what ended the call: cause, which struck after within.
+func told(err error, limited *deadline.Context, cause *DeadlineError, within time.Duration) error {
 	if status.Code(err) != codes.DeadlineExceeded {
 		return err
 	}
 	// The server has the same deadline, and its clock may strike first.
-	if d, _ := limited.Deadline(); !limited.Expired() && time.Until(d) > deadlineSlack {
+	if d, _ := limited.Deadline(); !limited.Expired() && time.Until(d) > min(deadlineSlack, within/10) {
 		return err
 	}
 	e := *cause
-	e.Err = err
+	if e.Err = err; e.Field == perAttemptField {
+		e.Timeout = within // a share of what policy allows, where the call has less time
+	}
 	return &e
 }

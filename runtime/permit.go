@@ -12,7 +12,8 @@ import (
 // permitted is the innermost part of an attempt: it holds the permits of the concurrency limits while it runs. It is a
 // [grpc.UnaryInvoker].
 func (p *plan) permitted(ctx context.Context, fullName string, in, out any, _ *grpc.ClientConn, opts ...grpc.CallOption) error {
-	held, err := p.guards.acquire(ctx, fullName, clock.Now())
+	var held permits
+	err := p.guards.acquire(ctx, fullName, clock.Now(), &held)
 	if err != nil {
 		finishRefused(opts, err)
 		return err
@@ -26,8 +27,8 @@ func (p *plan) permitted(ctx context.Context, fullName string, in, out any, _ *g
 
 // invokePermitted is permitted for an attempt without interceptors, and looks at the clock once.
 func (p *plan) invokePermitted(t *try, fullName string, in, out any) {
-	held, err := p.guards.acquire(t.ctx, fullName, t.began)
-	if err != nil {
+	var held permits
+	if err := p.guards.acquire(t.ctx, fullName, t.began, &held); err != nil {
 		finishRefused(t.opts, err)
 		t.err = err
 		return

@@ -112,7 +112,7 @@ func (r *race) Ring() {
 	c := r.call
 	r.mu.Lock()
 	now := clock.Now()
-	if r.settled || r.alarm == nil || now < r.due || r.active == 0 || r.number+r.waiting >= c.p.maxAttempts() || isCancelled(c.ctx) {
+	if r.settled || r.alarm == nil || now < r.due || r.active == r.waiting || r.number+r.waiting >= c.p.maxAttempts() || isCancelled(c.ctx) {
 		r.mu.Unlock()
 		return
 	}
@@ -125,6 +125,7 @@ func (r *race) Ring() {
 	t := &try{number: r.number + 1, hedge: true}
 	if stop == "" && !r.begin(t) {
 		stop = StoppedByDeadline
+		c.p.guards.giveBackHedge(now)
 	}
 	if stop != "" {
 		r.alarm = nil

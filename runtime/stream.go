@@ -131,21 +131,17 @@ func (s *stream) admit(ctx context.Context) error {
 
 func (s *stream) pass(ctx context.Context) error {
 	g := &s.plan.guards
-	admitted, refused := g.admit(s.ctx, s.fullName, s.start)
-	if refused != nil {
+	if refused := g.admit(s.ctx, s.fullName, s.start, &s.admitted); refused != nil {
 		return refused
 	}
-	s.admitted = admitted
 	if !g.limited {
 		return nil
 	}
-	held, err := g.acquire(ctx, s.fullName, s.start)
-	if err != nil {
+	if err := g.acquire(ctx, s.fullName, s.start, &s.held); err != nil {
 		err = s.named(err)
 		g.settle(&s.admitted, s.ctx, err, s.start, clock.Now())
 		return err
 	}
-	s.held = held
 	return nil
 }
 
@@ -372,5 +368,5 @@ func (s *stream) named(err error) error {
 	if s.cause == nil {
 		return err
 	}
-	return told(err, s.limited, s.cause)
+	return told(err, s.limited, s.cause, s.cause.Timeout)
 }

@@ -24,6 +24,7 @@ type try struct {
 	ctx    context.Context
 	opts   []grpc.CallOption
 	cause  *DeadlineError // of timed's deadline
+	within time.Duration  // of which that is the end
 	err    error
 	took   time.Duration
 }

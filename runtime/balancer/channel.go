@@ -31,12 +31,13 @@ type Channel struct {
 	total       atomic.Pointer[tally] // of the calls in flight; nil without consistent_hash
 	lingering   lingering             // open while there is an owner
 
-	mu      sync.Mutex // guards everything below, the endpoints, and the state of the owner and its policies
-	config  Config
-	streams map[*reports]reporting // those that run
-	owner   *instance              // the balancer that works for the channel; nil while grpc's channel is idle
-	state   connectivity.State
-	updated bool
+	mu       sync.Mutex // guards everything below, the endpoints, and the state of the owner and its policies
+	config   Config
+	streams  map[*reports]reporting // those that run
+	deafened uint32                 // how often all streams were ended
+	owner    *instance              // the balancer that works for the channel; nil while grpc's channel is idle
+	state    connectivity.State
+	updated  bool
 	// resolverErr is the last error of the resolver; nil since an update came after it.
 	resolverErr error
 	changed     chan struct{} // nil while nobody waits

@@ -308,3 +308,8 @@ func withHealth(cfg Config, service string) Config {
 	cfg.HealthService = &service
 	return cfg
 }
+
+// GetOrBuildProducer makes nothing: what a producer does is the matter of integration tests.
+func (sc *fakeSubConn) GetOrBuildProducer(balancer.ProducerBuilder) (balancer.Producer, func()) {
+	return nil, func() {}
+}

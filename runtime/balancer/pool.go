@@ -296,6 +296,7 @@ func (p *pool) close() {
 	p.slowStart.stop()
 	p.detection.timer.stop()
 	p.weighing.timer.stop()
+	p.ch.deafen()
 	for e := range p.connected() {
 		p.retire(e)
 	}

@@ -84,6 +84,7 @@ func (r *reports) forget() {
 // attendance is what weighted_round_robin keeps of a group between two pickers. Channel.mu guards it.
 type attendance struct {
 	settings weightedSettings
+	deafened uint32                    // Channel.deafened when they were
 	targets  []target                  // that were attended to
 	dones    []func(balancer.DoneInfo) // of their reports; pickers share the array, which is only ever appended to
 }
@@ -91,13 +92,13 @@ type attendance struct {
 // follow attends to the targets. What it costs is in proportion to what has come, if nothing has gone.
 func (a *attendance) follow(p *pool, targets []target, s weightedSettings) {
 	known := len(a.targets)
-	if known > len(targets) || known > 0 && &a.targets[0] != &targets[0] || a.settings != s {
+	if known > len(targets) || known > 0 && &a.targets[0] != &targets[0] || a.settings != s || a.deafened != p.ch.deafened {
 		known, a.dones = 0, nil
 	}
 	for i := known; i < len(targets); i++ {
 		a.dones = append(a.dones, p.attend(&targets[i], s).done)
 	}
-	a.targets, a.settings = targets, s
+	a.targets, a.settings, a.deafened = targets, s, p.ch.deafened
 }
 
 // attend has the endpoint of a target report, as the settings say.
@@ -144,6 +145,7 @@ func (c *Channel) listen(to *reports, sc balancer.SubConn, period time.Duration)
 
 // deafen ends all streams of reports.
 func (c *Channel) deafen() {
+	c.deafened++
 	for r := range c.streams {
 		c.listen(r, nil, 0)
 	}

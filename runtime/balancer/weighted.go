@@ -164,6 +164,7 @@ func (w *weighing) begin(p *pool) {
 		if s := p.cfg.weighted(); s != w.settings {
 			w.settings = s
 			w.timer.stop()
+			p.ch.deafen()
 		}
 		if !w.timer.isSet() {
 			w.set(p.ch)

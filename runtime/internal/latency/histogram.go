@@ -23,7 +23,6 @@ package latency
 import (
 	"math"
 	"sync"
-	"sync/atomic"
 	"time"
 )
 
@@ -35,9 +34,6 @@ const (
 	keep = 300
 	// refresh is how often new samples are taken over, and how old a cached quantile may be.
 	refresh = 100 * time.Millisecond
-	// pace is how soon after a timed attempt the next one is due, if that one took less than soon.
-	pace = 1 << 16 * time.Nanosecond
-	soon = 100 * time.Millisecond
 )
 
 // Histogram is the recent latency of one method. The weight of a sample halves each second, as long as samples of a
@@ -50,27 +46,14 @@ const (
 // All methods may be called concurrently. Record and RecordAtLeast do not block, and allocate for the first sample of
 // an octave only. The zero Histogram is ready.
 type Histogram struct {
-	next     atomic.Int64 // when an attempt is due again
-	answered counts       // new samples
-	givenUp  counts       // new samples
+	answered counts // new samples
+	givenUp  counts // new samples
 
 	mu     sync.Mutex // guards what follows
 	folded int64      // when new samples were last taken over, in nanoseconds
 	// What is known, faded: the answered attempts and the given-up ones.
 	known    weights
 	censored weights
-}
-
-// Due tells whether an attempt that begins at now is worth timing: not within 65 µs after the end of a timed one that took less
-// than 100 ms. A method that is called less often has each attempt timed. now is monotonic, in nanoseconds.
-func (h *Histogram) Due(now int64) bool { return now >= h.next.Load() }
-
-// Timed is Record for an attempt that was due, and has ended at now.
-func (h *Histogram) Timed(now int64, d time.Duration) {
-	h.Record(d)
-	if d < soon {
-		h.next.Store(now + int64(pace))
-	}
 }
 
 // Record counts an attempt that was answered after d. Durations below 512 ns and above 73 minutes count as those.

@@ -277,29 +277,3 @@ func TestRecordDoesNotAllocate(t *testing.T) {
 		t.Errorf("%v allocations", n)
 	}
 }
-
-// Of attempts that follow each other closely only some are due; slow ones all are.
-func TestDue(t *testing.T) {
-	const took = time.Microsecond
-	var h Histogram
-	due := func(calls int, every, took time.Duration) (n int) {
-		for i := range calls {
-			now := int64(time.Hour) + int64(i)*int64(every)
-			if h.Due(now) {
-				h.Timed(now+int64(took), took)
-				n++
-			}
-		}
-		h = Histogram{}
-		return n
-	}
-	if n := due(1000, time.Millisecond, took); n != 1000 {
-		t.Errorf("%d of 1000 attempts are due, one a millisecond; want all", n)
-	}
-	if n := due(1000, time.Microsecond, took); n < 10 || n > 20 {
-		t.Errorf("%d of 1000 attempts are due, one a microsecond; want one in 65", n)
-	}
-	if n := due(1000, time.Microsecond, soon); n != 1000 {
-		t.Errorf("%d of 1000 slow attempts are due, want all", n)
-	}
-}
