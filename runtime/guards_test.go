@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -337,5 +338,89 @@ func TestDeadlineWhileACallWaitsForAPermit(t *testing.T) {
 			t.Errorf("%d attempts got through a full limit", n)
 		}
 		first.Wait()
+	})
+}
+
+// A breaker counts the attempts that reached a server, although a guard of this client kept the last one from it.
+func TestBreakerCountsBehindARefusal(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		conn := &scriptedConn{reactions: []reaction{{after: 10 * ms, err: errUnavailable}}}
+		c := mustClient(t, goresilient.WithConn(conn), goresilient.WithPolicy(&policy.Service{
+			ConcurrencyLimit: &policy.ConcurrencyLimit{MaxInFlight: policy.Set(1), MaxQueued: policy.Set(100)},
+			CircuitBreaker:   &policy.CircuitBreaker{MinimumCalls: policy.Set(10), OpenDuration: policy.Set(time.Hour), MaxOpenDuration: policy.Set(time.Hour)},
+			RetryBudget:      &policy.RetryBudget{Disabled: policy.Set(true)},
+			MethodDefaults:   &policy.Method{Retry: steady(3), Timeout: &policy.Timeout{Total: policy.Set(45 * ms)}},
+		}))
+		var opened atomic.Bool
+		var callers sync.WaitGroup
+		for i := range 4 {
+			callers.Go(func() {
+				time.Sleep(time.Duration(i) * ms)
+				for range 50 {
+					_, err := c.emptyCall.Call(t.Context(), &grpc_testing.Empty{})
+					if r := refusal(err); r != nil && r.Guard == goresilient.GuardCircuitBreaker {
+						opened.Store(true)
+						return
+					}
+				}
+			})
+		}
+		callers.Wait()
+		if !opened.Load() {
+			t.Errorf("the server failed %d attempts and answered none, and the breaker has not opened", len(conn.seen()))
+		}
+	})
+}
+
+// occupied is a connection whose UnaryCall takes until it is freed, and whose other calls may panic.
+type occupied struct {
+	freed  chan struct{}
+	panics atomic.Bool
+}
+
+func (o *occupied) Invoke(_ context.Context, method string, _, _ any, _ ...grpc.CallOption) error {
+	if strings.HasSuffix(method, "/UnaryCall") {
+		<-o.freed
+		return nil
+	}
+	if o.panics.Load() {
+		panic("broken")
+	}
+	return nil
+}
+
+func (*occupied) NewStream(context.Context, *grpc.StreamDesc, string, ...grpc.CallOption) (grpc.ClientStream, error) {
+	return nil, errUnavailable
+}
+
+// A permit that the first attempt has given back, since another limit refused it, is not given back again when a hedge panics.
+func TestPermitsAreGivenBackOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		conn := &occupied{freed: make(chan struct{})}
+		c := mustClient(t, goresilient.WithConn(conn), goresilient.WithPolicy(&policy.Service{
+			ConcurrencyLimit: &policy.ConcurrencyLimit{MaxInFlight: policy.Set(1), MaxQueued: policy.Set(5), MaxQueueTime: policy.Set(20 * ms)},
+			MethodDefaults: &policy.Method{
+				ConcurrencyLimit: &policy.ConcurrencyLimit{MaxInFlight: policy.Set(5)},
+				Hedging:          &policy.Hedging{Delay: policy.Set(10 * ms), MaxExtraRatio: policy.Set(1.0)},
+			},
+		}))
+		var other sync.WaitGroup
+		other.Go(func() { _, _ = c.unaryCall.Call(t.Context(), &grpc_testing.SimpleRequest{}) })
+		synctest.Wait()
+		time.AfterFunc(25*ms, func() { close(conn.freed) }) // the first attempt has given up by then, the hedge waits
+		conn.panics.Store(true)
+		if v := panics(c, t.Context()); v == nil {
+			t.Fatal("the hedge did not panic")
+		}
+		other.Wait()
+		conn.panics.Store(false)
+		for range 5 {
+			if _, err := c.emptyCall.Call(t.Context(), &grpc_testing.Empty{}); err != nil {
+				t.Errorf("a call of an idle client: %v", err)
+			}
+		}
+		if n := goresilient.PermitsHeld(c.Client); n != 0 {
+			t.Errorf("%d permits are held", n)
+		}
 	})
 }

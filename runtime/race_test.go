@@ -101,6 +101,26 @@ func TestHedging(t *testing.T) {
 	}
 }
 
+// A hedge is beside an attempt that runs: while a call waits for its retry there is none.
+func TestNoHedgeInABackoff(t *testing.T) {
+	for way, option := range map[string]goresilient.Option{"": all{}, "observed": goresilient.WithObserver(&recorder{})} {
+		t.Run(way, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				conn := &scriptedConn{reactions: []reaction{{after: 10 * ms, err: errUnavailable}, {after: time.Hour}, {}}}
+				long := &policy.Backoff{Initial: policy.Set(10 * time.Second), Max: policy.Set(10 * time.Second)}
+				c := mustClient(t, goresilient.WithConn(conn), hedgeAfter(30*ms, 2, &policy.Retry{MaxAttempts: policy.Set(3), Backoff: long}), option)
+				if _, err := c.emptyCall.Call(started(t), &grpc_testing.Empty{}); err != nil {
+					t.Fatal(err)
+				}
+				seen := conn.seen()
+				if len(seen) != 3 || seen[1].at == 30*ms || seen[2].at-seen[1].at != 30*ms {
+					t.Errorf("attempts began %+v; want the second after some seconds of back-off, and a hedge 30 ms later", seen)
+				}
+			})
+		})
+	}
+}
+
 // A caller that gives up ends all attempts.
 func TestCancelledHedges(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -388,3 +388,28 @@ func TestRetryThatDoesNotBeginCostsNothing(t *testing.T) {
 		})
 	}
 }
+
+// The error of an attempt's deadline says how long the attempt really had, and a server's own deadline is not told as it.
+func TestDeadlineOfAnAttemptIsToldRight(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		conn := &scriptedConn{reactions: []reaction{{after: time.Hour}}}
+		c := mustClient(t, goresilient.WithConn(conn), methodDefaults(&policy.Method{
+			Retry: steady(2), Timeout: &policy.Timeout{Total: policy.Set(900 * ms), PerAttempt: policy.Set(time.Second)},
+		}))
+		_, err := c.emptyCall.Call(t.Context(), &grpc_testing.Empty{})
+		var call *goresilient.CallError
+		var struck *goresilient.DeadlineError
+		if !errors.As(err, &call) || !errors.As(call.Attempts[0].Err, &struck) || struck.Field != "timeout.per_attempt" || struck.Timeout != 450*ms {
+			t.Errorf("error %v, of the first attempt %+v; want its share of 450 ms", err, struck)
+		}
+
+		conn = &scriptedConn{reactions: []reaction{{after: ms, err: status.Error(codes.DeadlineExceeded, "a server behind the server")}}}
+		c = mustClient(t, goresilient.WithConn(conn), methodDefaults(&policy.Method{
+			Retry: steady(3), Timeout: &policy.Timeout{PerAttempt: policy.Set(9 * ms)},
+		}))
+		_, err = c.emptyCall.Call(t.Context(), &grpc_testing.Empty{})
+		if n := len(conn.seen()); n != 1 || errors.As(err, &struck) && struck.Timeout == 9*ms {
+			t.Errorf("%d attempts, %v; want one, and no word of our deadline", n, err)
+		}
+	})
+}
