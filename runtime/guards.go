@@ -125,7 +125,8 @@ func (g *guards) settle(a *admission, ctx context.Context, err error, start, now
 	}
 	code := codes.OK
 	neutral := false
-	if err = sent(err); err != nil {
+	if err != nil {
+		err = sent(err)
 		code = status.Code(err)
 		neutral = code == codes.Canceled && isCancelled(ctx) || code == codes.DeadlineExceeded && cameLate(ctx, now-start) || refusedHere(err)
 	}

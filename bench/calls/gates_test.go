@@ -30,7 +30,7 @@ type gateOf struct {
 // The goals. Each is relative to a peer that runs in the same rounds; none is a time.
 var gates = []gate{
 	{"guards", guards, map[string]gateOf{
-		"gobreaker": {breakerAlone, 0.75, 1},
+		"gobreaker": {breakerAlone, 0.75, 1.15},
 	}, 0},
 	{"guards and deadlines", deadlines, map[string]gateOf{
 		"failsafe-go": {failsafeGuards, 0.35, 0.35},

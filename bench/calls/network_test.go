@@ -18,7 +18,7 @@ const (
 	// networkGoal is a call with everything on, over that of the plain connection under context.WithTimeout; networkHeld is what
 	// was reached, and fails the test.
 	networkGoal = 1.05
-	networkHeld = 1.2
+	networkHeld = 1.1
 	// networkMargin is for noise, as far as a second plain connection was seen from 1.
 	networkMargin = 0.02
 	networkMost   = 600 // rounds
