@@ -21,6 +21,7 @@ type eligibility struct {
 	ejected   bool // by outlier detection: no calls go to it, but in a panic
 	probation bool // few calls go to it
 
+	plain    bool   // its addresses are those of its info, under no other name
 	priority uint32 // that discovery gives it, 0 if it gives none
 }
 

@@ -92,7 +92,9 @@ func (m *matcher) place(info *discovery.Endpoint, addrs []resolver.Address) {
 		}
 	}
 	e.generation = m.c.generation
-	if !sameTarget(e.addrs, addrs) {
+	// Of equal identity are equal addresses of the set: only where others stand beside them need those be looked at.
+	plain := isPlain(info, addrs)
+	if !(plain && e.plain) && !sameTarget(e.addrs, addrs) {
 		m.moved = append(m.moved, e)
 	}
 	m.weigh(e, info)
@@ -100,7 +102,7 @@ func (m *matcher) place(info *discovery.Endpoint, addrs []resolver.Address) {
 	if e.info != info && !sameSeat(e, info) {
 		m.relisted = true
 	}
-	e.info, e.addrs, e.priority = info, addrs, priorityOf(info)
+	e.info, e.addrs, e.plain, e.priority = info, addrs, plain, priorityOf(info)
 	if m.list == nil && m.same < len(m.old) && m.old[m.same] == e {
 		m.same++
 		return
@@ -243,6 +245,19 @@ func sameIdentity(e *endpoint, info *discovery.Endpoint, addrs []resolver.Addres
 // sameSeat tells whether info gives e the priority and the zone that it has.
 func sameSeat(e *endpoint, info *discovery.Endpoint) bool {
 	return e.priority == priorityOf(info) && e.zone() == zoneOf(info)
+}
+
+// isPlain tells whether addrs lead to the addresses of info, under no other name.
+func isPlain(info *discovery.Endpoint, addrs []resolver.Address) bool {
+	if info == nil || len(addrs) != len(info.Addresses) {
+		return false
+	}
+	for i := range addrs {
+		if addrs[i].Addr != info.Addresses[i] || addrs[i].ServerName != "" {
+			return false
+		}
+	}
+	return true
 }
 
 // sameTarget tells whether two lists of addresses lead to the same servers under the same names.
