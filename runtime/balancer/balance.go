@@ -9,29 +9,70 @@ import (
 )
 
 // choose makes the selection that of the list, and follows it at the priorities that are connected to. An endpoint that is
-// now of another priority keeps its connection until balance has decided about that.
-func (p *pool) choose() {
+// now of another priority keeps its connection until balance has decided about that. removed are those that are no longer listed.
+func (p *pool) choose(removed []*endpoint) {
 	var before [][]*endpoint
+	part := 0 // of the endpoints take part
 	for g := range p.groups() {
 		before = append(before, g.members)
+		part += g.joined()
 	}
 	p.selection.choose(p.list, p.ch.mixed, p.cfg.criteria(), p.ch.salt)
 	p.failover.list(p.selection.priorities())
 	p.round++
-	for g := range p.groups() {
-		for _, e := range g.members {
-			e.round = p.round
-		}
-	}
-	for _, members := range before {
-		for _, e := range members {
-			if e.group != nil && e.round != p.round {
-				p.retire(e)
+	var elsewhere []seating
+	for _, b := range p.selection.bands {
+		for _, g := range b.groups {
+			for _, e := range g.members {
+				e.round = p.round
+				if e.group != nil {
+					part--
+				}
+				if e.group != g {
+					elsewhere = append(elsewhere, seating{e, g, b})
+				}
 			}
 		}
 	}
-	for _, b := range p.selection.bands {
-		p.seat(b)
+	part -= p.dismiss(removed)
+	for _, members := range before {
+		if part == 0 {
+			break // nobody else has left
+		}
+		part -= p.dismiss(members)
+	}
+	for _, s := range elsewhere {
+		p.place(s)
+	}
+}
+
+// dismiss retires those who are not chosen any more, and returns how many.
+func (p *pool) dismiss(members []*endpoint) (n int) {
+	for _, e := range members {
+		if e.group != nil && e.round != p.round {
+			p.retire(e)
+			n++
+		}
+	}
+	return n
+}
+
+// seating is an endpoint that does not take part in the group of a band that it is a member of.
+type seating struct {
+	e *endpoint
+	g *group
+	b *band
+}
+
+// place has it take part, if it is connected already or the band is.
+func (p *pool) place(s seating) {
+	switch {
+	case s.e.group == nil && s.b.connected:
+		p.admit(s.e, s.g)
+	case s.e.group != nil && s.e.group != s.g:
+		s.e.group.leave(s.e)
+		s.g.join(s.e)
+		p.left = p.left || s.e.is(connectivity.Ready)
 	}
 }
 
@@ -39,14 +80,7 @@ func (p *pool) choose() {
 func (p *pool) seat(b *band) {
 	for _, g := range b.groups {
 		for _, e := range g.members {
-			switch {
-			case e.group == nil && b.connected:
-				p.admit(e, g)
-			case e.group != nil && e.group != g:
-				e.group.leave(e)
-				g.join(e)
-				p.left = p.left || e.is(connectivity.Ready)
-			}
+			p.place(seating{e, g, b})
 		}
 	}
 }

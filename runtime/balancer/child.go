@@ -105,7 +105,7 @@ func (c *child) chosen() []*endpoint {
 	if c.cfg.arm() != armPickFirst {
 		return subset(c.ch.list, criteria.size, c.ch.salt)
 	}
-	parts := byPriority(c.ch.list, criteria.together, c.ch.mixed)
+	parts := byPriority(c.ch.list, criteria.together, c.ch.mixed, nil)
 	if len(parts) == 1 {
 		return parts[0].members
 	}

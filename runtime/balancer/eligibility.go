@@ -13,6 +13,7 @@ type eligibility struct {
 	outlier outlier.State // outlives group
 
 	hash    uint64  // of the ID, for the subset
+	zoned   uint64  // the hash of its zone
 	round   uint32  // of the pool's selections, the last one that chose it
 	warmth  float32 // of slow start: its own share, in (0, 1]
 	readyAt int64   // when it last became READY, for slow start

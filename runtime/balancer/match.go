@@ -3,6 +3,7 @@ package balancer
 import (
 	"slices"
 
+	"github.com/cespare/xxhash/v2"
 	"google.golang.org/grpc/resolver"
 
 	"github.com/goresilient/goresilient/runtime/discovery"
@@ -101,6 +102,7 @@ func (m *matcher) place(info *discovery.Endpoint, addrs []resolver.Address) {
 	m.rank(info)
 	if e.info != info && !sameSeat(e, info) {
 		m.relisted = true
+		e.zoned = xxhash.Sum64String(zoneOf(info))
 	}
 	e.info, e.addrs, e.plain, e.priority = info, addrs, plain, priorityOf(info)
 	if m.list == nil && m.same < len(m.old) && m.old[m.same] == e {

@@ -110,7 +110,7 @@ func (p *pool) update(u update) error {
 	p.list = p.ch.list
 	if anew {
 		force = force || p.cfg.arm() == armConsistentHash // a key may belong elsewhere now, whoever is READY
-		p.choose()
+		p.choose(u.change.removed)
 	}
 	for _, e := range u.change.moved {
 		if g := e.group; g != nil && !p.dialsRight(e) {

@@ -2,8 +2,9 @@ package balancer
 
 import (
 	"cmp"
-	"maps"
 	"slices"
+
+	"github.com/cespare/xxhash/v2"
 
 	"github.com/goresilient/goresilient/runtime/policy"
 )
@@ -24,6 +25,8 @@ type band struct {
 	share     float64 // of the calls
 
 	stays float64 // which part of the share stays in the client's zone
+
+	listed int // endpoints of the priority, of which the groups have the subset
 }
 
 // criteria is what a selection depends on besides the list.
@@ -51,7 +54,7 @@ func (c Config) criteria() criteria {
 func (s *selection) choose(list []*endpoint, mixed bool, c criteria, salt uint64) {
 	before := s.bands
 	s.bands = nil
-	for _, part := range byPriority(list, c.together, mixed) {
+	for _, part := range byPriority(list, c.together, mixed, before) {
 		var b *band
 		for len(before) > 0 && before[0].priority < part.priority {
 			before = before[1:]
@@ -62,6 +65,7 @@ func (s *selection) choose(list []*endpoint, mixed bool, c criteria, salt uint64
 			b = &band{priority: part.priority}
 		}
 		members := part.members
+		b.listed = len(members)
 		if c.size > 0 && c.size < len(members) {
 			room := members[:0]
 			if !part.own {
@@ -88,13 +92,14 @@ func (s *selection) priorities() []uint32 {
 func (b *band) seat(members []*endpoint, own bool, c criteria) {
 	var local, others []*endpoint
 	if c.zoned {
+		zone := xxhash.Sum64String(c.zone)
 		if local = make([]*endpoint, 0, b.room(true, members)); own {
 			others = members[:0]
 		} else {
 			others = make([]*endpoint, 0, b.room(false, members))
 		}
 		for _, e := range members {
-			if e.zone() == c.zone {
+			if e.zoned == zone {
 				local = append(local, e)
 			} else {
 				others = append(others, e)
@@ -139,8 +144,9 @@ type part struct {
 	own      bool // members is no part of the list, and may be written to
 }
 
-// byPriority splits the list, the best priority first. mixed is whether there is more than one.
-func byPriority(list []*endpoint, together, mixed bool) []part {
+// byPriority splits the list, the best priority first. mixed is whether there is more than one. before tells how many endpoints of
+// each are to be expected.
+func byPriority(list []*endpoint, together, mixed bool, before []*band) []part {
 	switch {
 	case len(list) == 0:
 		return nil
@@ -149,24 +155,27 @@ func byPriority(list []*endpoint, together, mixed bool) []part {
 	case !mixed:
 		return []part{{priority: list[0].priority, members: list}}
 	}
-	sizes := make(map[uint32]int)
-	for i := 0; i < len(list); { // neighbours are often of one priority
-		value, from := list[i].priority, i
-		for i < len(list) && list[i].priority == value {
-			i++
-		}
-		sizes[value] += i - from
-	}
-	parts := make([]part, 0, len(sizes))
-	for _, value := range slices.Sorted(maps.Keys(sizes)) {
-		parts = append(parts, part{value, make([]*endpoint, 0, sizes[value]), true})
-	}
-	last := 0
+	var parts []part
+	last := -1
 	for _, e := range list {
-		if value := e.priority; parts[last].priority != value {
-			last, _ = slices.BinarySearchFunc(parts, value, func(p part, v uint32) int { return cmp.Compare(p.priority, v) })
+		if last < 0 || parts[last].priority != e.priority { // neighbours are often of one priority
+			at, found := slices.BinarySearchFunc(parts, e.priority, func(p part, v uint32) int { return cmp.Compare(p.priority, v) })
+			if !found {
+				parts = slices.Insert(parts, at, part{e.priority, make([]*endpoint, 0, expected(before, e.priority)), true})
+			}
+			last = at
 		}
 		parts[last].members = append(parts[last].members, e)
 	}
 	return parts
+}
+
+// expected returns how many endpoints a priority is likely to have: about as many as before.
+func expected(before []*band, priority uint32) int {
+	for _, b := range before {
+		if b.priority == priority {
+			return b.listed + 1
+		}
+	}
+	return 0
 }

@@ -68,6 +68,14 @@ func (g *group) takes(e *endpoint) bool {
 	return e.is(connectivity.Ready) && (!e.ejected || g.panicking)
 }
 
+// joined returns how many endpoints take part.
+func (g *group) joined() (n int) {
+	for _, c := range g.counts {
+		n += c
+	}
+	return n
+}
+
 func (g *group) ready() int { return g.counts[connectivity.Ready] }
 
 // takers returns to how many endpoints calls go.
