@@ -44,12 +44,12 @@ func TestGates(t *testing.T) {
 			goal *= fewer
 		}
 		t.Run(fmt.Sprintf("%s/endpoints=%d", op.name, n), func(t *testing.T) {
-			var once contest.Samples // of the peer, where it takes half a minute
+			var peer contest.Samples // of the peer, where it takes half a minute
 			if op.name == "bring-up" && n >= quadratic {
-				once = sideBySide(1, op.begin(t, s, grpcRoundRobin))
+				peer = contest.Samples{{once(op.begin(t, s, grpcRoundRobin))}}
 			}
 			for i := range arms {
-				t.Run(arms[i].name, func(t *testing.T) { holdTimes(t, op, s, everything(i), once, goal) })
+				t.Run(arms[i].name, func(t *testing.T) { holdTimes(t, op, s, everything(i), peer, goal) })
 			}
 		})
 	}

@@ -53,7 +53,7 @@ type connection struct {
 type connectivityState uint8
 
 func newEndpoint(id string, info *discovery.Endpoint, addrs []resolver.Address) *endpoint {
-	e := &endpoint{name: id, info: info, addrs: addrs, load: newLoad(), eligibility: eligibility{priority: priorityOf(info)}}
+	e := &endpoint{name: id, info: info, addrs: addrs, load: newLoad(), eligibility: eligibility{priority: priorityOf(info), plain: isPlain(info, addrs)}}
 	e.hash, e.zoned = xxhash.Sum64String(id), xxhash.Sum64String(e.zone())
 	return e
 }

@@ -93,9 +93,11 @@ func (m *matcher) place(info *discovery.Endpoint, addrs []resolver.Address) {
 		}
 	}
 	e.generation = m.c.generation
-	// Of equal identity are equal addresses of the set: only where others stand beside them need those be looked at.
-	plain := isPlain(info, addrs)
-	if !(plain && e.plain) && !sameTarget(e.addrs, addrs) {
+	// Of equal identity are equal addresses of the set: only where others stand beside them need those be looked at. An update
+	// that says again what the last one said need not be looked at either.
+	again := e.info == info && len(e.addrs) == len(addrs) && &e.addrs[0] == &addrs[0]
+	plain := again && e.plain || !again && isPlain(info, addrs)
+	if !again && !(plain && e.plain) && !sameTarget(e.addrs, addrs) {
 		m.moved = append(m.moved, e)
 	}
 	m.weigh(e, info)
@@ -104,7 +106,9 @@ func (m *matcher) place(info *discovery.Endpoint, addrs []resolver.Address) {
 		m.relisted = true
 		e.zoned = xxhash.Sum64String(zoneOf(info))
 	}
-	e.info, e.addrs, e.plain, e.priority = info, addrs, plain, priorityOf(info)
+	if !again {
+		e.info, e.addrs, e.plain, e.priority = info, addrs, plain, priorityOf(info)
+	}
 	if m.list == nil && m.same < len(m.old) && m.old[m.same] == e {
 		m.same++
 		return
