@@ -33,8 +33,8 @@ var gates = []gate{
 		"gobreaker": {breakerAlone, 0.75, 1.15},
 	}, 0},
 	{"guards and deadlines", deadlines, map[string]gateOf{
-		"failsafe-go": {failsafeGuards, 0.35, 0.35},
-		"middleware":  {middleware, 0.75, 0.75},
+		"failsafe-go": {failsafeGuards, 0.35, 0.42},
+		"middleware":  {middleware, 0.75, 0.85},
 	}, 2},
 	{"hedging armed", hedged, map[string]gateOf{
 		"failsafe-go": {failsafeHedge, 0.25, 0.25},
