@@ -13,11 +13,14 @@ type guide struct {
 	shift     uint8    // a number's leading bits are those above
 }
 
-// density is how many entries the table has for each number, at least: with two, a search mostly ends where
-// it begins.
-const density = 2
+// The density of a guide is how many entries its table has for each number, at least: with two, a search mostly ends where it begins,
+// with four nearly always.
+const (
+	ringDensity     = 2 // a ring is made anew whenever an endpoint comes or goes
+	scheduleDensity = 4 // a schedule at most once in an update period
+)
 
-func newGuide(ascending []uint64) guide {
+func newGuide(ascending []uint64, density int) guide {
 	size := max(6, bits.Len(uint(density*len(ascending)-1)))
 	g := guide{ascending: ascending, begin: make([]uint32, 1<<size), shift: uint8(64 - size)}
 	b := uint64(0)

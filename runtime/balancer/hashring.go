@@ -51,7 +51,7 @@ func newRing(members []*endpoint, uneven bool) *ring {
 		hashes[i], r.members[i] = p.hash, p.e
 	}
 	hashes[n] = math.MaxUint64
-	r.guide = newGuide(hashes)
+	r.guide = newGuide(hashes, ringDensity)
 	if uneven {
 		r.weigh()
 	}

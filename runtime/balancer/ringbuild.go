@@ -99,7 +99,7 @@ func (r *ring) changed(gone, come []*endpoint, keep bool) *ring {
 		}
 	}
 	upTo(len(r.members))
-	next := &ring{guide: newGuide(append(hashes, math.MaxUint64)), members: members, slots: slots}
+	next := &ring{guide: newGuide(append(hashes, math.MaxUint64), ringDensity), members: members, slots: slots}
 	if r.weights != nil {
 		next.weigh()
 	}

@@ -73,7 +73,7 @@ func newSchedule(weights []float64) *schedule {
 		}
 	}
 	ends[len(ends)-1] = math.MaxUint64
-	return &schedule{newGuide(ends), stepOf(total / most)}
+	return &schedule{newGuide(ends, scheduleDensity), stepOf(total / most)}
 }
 
 // section is what is left of 1 by the golden section.
