@@ -20,6 +20,10 @@ import (
 // estimator's state is shared by all calls, and must not be what they wait for.
 const contended = 0.001
 
+// tries is how often it may be more: a lock that is in the way is so each time, one whose holder has its core taken away for some
+// milliseconds is so once.
+const tries = 3
+
 // TestNoLockShows looks into the mutex profile of calls through shared guards, from one goroutine to sixteen.
 func TestNoLockShows(t *testing.T) {
 	for _, p := range []struct {
@@ -30,6 +34,9 @@ func TestNoLockShows(t *testing.T) {
 			call := ours(context.Background(), t, "ours", p.policy(), goresilient.WithConn(over(t, hollow)))
 			for _, goroutines := range []int{1, 4, 16} {
 				waited, stack := waits(t, call, goroutines)
+				for try := 1; waited > contended && try < tries; try++ {
+					waited, stack = waits(t, call, goroutines)
+				}
 				t.Logf("%d goroutines: %.6f of their time in waiting for locks", goroutines, waited)
 				if waited > contended {
 					t.Errorf("with %d goroutines, %.4f of the time passes in waiting for locks, at most %.3f; most of it here:\n%s", goroutines, waited, contended, stack)
