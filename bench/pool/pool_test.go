@@ -20,23 +20,17 @@ const quadratic = 10_000
 // rounds is how often an operation is measured; each time is short, and the median is taken.
 func rounds(op operation, n int) int {
 	if op.name == "bring-up" {
-		return max(1, 600/n)
+		return max(3, 3_000/n)
 	}
-	return 11
+	return 31
 }
-
-// inTurn is how many times a step is made before it is another one's turn: the first of them finds the caches of the processor full of
-// what the other has left there.
-const inTurn = 5
 
 // sideBySide measures steps in turns and returns microseconds.
 func sideBySide(rounds int, steps ...step) contest.Samples {
 	times := make(contest.Samples, len(steps))
 	for range rounds {
 		for i, s := range steps {
-			for range inTurn {
-				times[i] = append(times[i], once(s))
-			}
+			times[i] = append(times[i], once(s))
 		}
 	}
 	return times
@@ -80,12 +74,11 @@ func benchmarkPool(b *testing.B, n int) {
 	for _, of := range sides {
 		fmt.Fprintf(table, "| %s |", of.name)
 		for _, op := range operations {
-			step := op.begin(b, s, of)
-			if of.name == grpcRoundRobin.name && n >= quadratic && op.name == "bring-up" {
-				fmt.Fprintf(table, " %.0f |", once(step))
-				continue
+			times := 1
+			if of.name != grpcRoundRobin.name || n < quadratic || op.name != "bring-up" {
+				times = rounds(op, n)
 			}
-			fmt.Fprintf(table, " %.0f |", sideBySide(rounds(op, n), step).Median(0))
+			fmt.Fprintf(table, " %.0f |", sideBySide(times, op.begin(b, s, of)).Median(0))
 		}
 		fmt.Fprintf(table, " %.0f |\n", heapOf(b, s, of))
 	}
