@@ -13,12 +13,13 @@ import (
 type states struct {
 	n        int
 	list     resolver.State
+	equal    resolver.State // to list, in other memory
 	replaced resolver.State
 }
 
 func newStates(tb testing.TB, n int) states {
 	endpoints := fake.Endpoints(n)
-	s := states{n: n, list: fake.Resolved(tb, endpoints)}
+	s := states{n: n, list: fake.Resolved(tb, endpoints), equal: fake.Resolved(tb, endpoints)}
 	endpoints[n/2].Addresses = []string{"10.255.0.1:443"}
 	s.replaced = fake.Resolved(tb, endpoints)
 	return s
@@ -78,6 +79,15 @@ var operations = []operation{
 		}}
 	}},
 	{"same list", func(tb testing.TB, s states, of side) step {
+		subject := s.up(tb, of)
+		to, next := s.equal, s.list
+		return step{run: func() {
+			subject.Update(tb, to)
+			subject.Settle()
+			to, next = next, to
+		}}
+	}},
+	{"same state", func(tb testing.TB, s states, of side) step {
 		subject := s.up(tb, of)
 		return step{run: func() {
 			subject.Update(tb, s.list)

@@ -46,6 +46,24 @@ func (p *pool) choose(removed []*endpoint) {
 	}
 }
 
+// amend follows a change of a few endpoints. It returns false if it is for choose to do that.
+func (p *pool) amend(c change) bool {
+	joined, ok := p.selection.amend(c.added, c.removed, p.cfg.criteria(), p.ch.salt)
+	if !ok {
+		return false
+	}
+	for _, e := range c.removed {
+		if e.group != nil {
+			p.retire(e)
+		}
+	}
+	for _, s := range joined {
+		s.e.round = p.round
+		p.place(s)
+	}
+	return true
+}
+
 // dismiss retires those who are not chosen any more, and returns how many.
 func (p *pool) dismiss(members []*endpoint) (n int) {
 	for _, e := range members {

@@ -43,7 +43,9 @@ type Channel struct {
 	changed     chan struct{} // nil while nobody waits
 
 	list       []*endpoint          // in the resolver's order
+	listing    listing              // what it says of them
 	byID       map[string]*endpoint // the first of those that share an ID
+	sharing    bool                 // some in list share one
 	generation uint32               // of the last update
 	uneven     bool                 // the weights in list differ
 	mixed      bool                 // the priorities in list differ

@@ -74,13 +74,13 @@ func (c *child) update(u update) error {
 	ready := c.last.ConnectivityState == connectivity.Ready
 	known, list := c.watched.list, c.chosen()
 	if c.watched.byEndpoint == nil || len(u.change.moved) > 0 || !slices.Equal(known, list) {
-		c.watched.follow(list)
+		c.watched.follow(c.ch, list)
 	}
 	same := ready && slices.Equal(known, c.watched.list)
 	state := u.state
 	switch {
 	case c.cfg.arm() == armPickFirst:
-		state.Endpoints, state.Addresses = c.watched.dialled(ready), nil
+		state.Endpoints, state.Addresses = c.watched.dialled(c.ch, ready), nil
 	case len(list) < len(c.ch.list):
 		state = restricted(state, list)
 	}
@@ -123,10 +123,10 @@ func restricted(s resolver.State, list []*endpoint) resolver.State {
 		names[e.name] = true
 	}
 	all := endpointsOf(s)
-	set := setOf(s, len(all))
+	listed := listing{set: setOf(s, len(all)), endpoints: all}
 	s.Endpoints, s.Addresses = make([]resolver.Endpoint, 0, len(list)), nil
 	for i, e := range all {
-		if info, addrs := described(set, i, e); len(addrs) > 0 && names[identity(info, addrs)] {
+		if len(e.Addresses) > 0 && names[identity(listed.info(i), e.Addresses)] {
 			s.Endpoints = append(s.Endpoints, e)
 		}
 	}

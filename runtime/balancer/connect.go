@@ -10,31 +10,33 @@ import (
 func (p *pool) connect(e *endpoint) {
 	e.epoch++
 	epoch := e.epoch
-	if len(e.addrs) > 1 {
-		l, addrs := newLeaf(p, e, epoch), e.addrs
+	addrs := p.ch.addrsOf(e)
+	if len(addrs) > 1 {
+		l := newLeaf(p, e, epoch)
 		e.leaf = l
 		p.in.calls.later(func() { l.start(addrs) })
 		return
 	}
 	//lint:ignore SA1019 the deprecation is of several addresses; there is no other way to make a SubConn
-	sc, err := p.in.cc.NewSubConn(e.addrs, balancer.NewSubConnOptions{
+	sc, err := p.in.cc.NewSubConn(addrs, balancer.NewSubConnOptions{
 		StateListener: func(s balancer.SubConnState) { p.direct(e, epoch, s) },
 	})
 	if err != nil {
-		e.failed(e.addrs[0].Addr, err)
+		e.failed(addrs[0].Addr, err)
 		p.fail(e)
 		return
 	}
-	e.sc, e.dialled = sc, &e.addrs[0]
+	e.sc, e.dialled = sc, &addrs[0]
 	sc.Connect()
 }
 
 // dialsRight tells whether the connection of e leads where e's addresses do.
 func (p *pool) dialsRight(e *endpoint) bool {
+	addrs := p.ch.addrsOf(e)
 	if e.leaf != nil {
-		return sameDial(e.leaf.addrs, e.addrs)
+		return sameDial(e.leaf.addrs, addrs)
 	}
-	return e.dialled != nil && len(e.addrs) == 1 && sameAddress(*e.dialled, e.addrs[0])
+	return e.dialled != nil && len(addrs) == 1 && sameAddress(*e.dialled, addrs[0])
 }
 
 // direct takes what grpc reports of the SubConn of an endpoint of one address.
@@ -65,7 +67,7 @@ func (p *pool) direct(e *endpoint, epoch uint32, s balancer.SubConnState) {
 // reconnect connects anew where the SubConn is IDLE. Attributes that have changed since take effect here: a resolver that
 // changes them at every update disturbs no connection.
 func (p *pool) reconnect(e *endpoint) {
-	if sameAddress(*e.dialled, e.addrs[0]) {
+	if sameAddress(*e.dialled, p.ch.addrsOf(e)[0]) {
 		e.sc.Connect()
 		return
 	}

@@ -11,10 +11,10 @@
 //		<-changed
 //	}
 //
-// From the update of a resolver to the endpoint of a call there are four steps: the resolver's list is matched with what
-// the channel remembers (match.go), the subset of the priorities in use is connected to (selection.go, balance.go), those of
-// them that are eligible become the targets, in tiers by priority and zone (tiers.go), and a picker chooses among the targets
-// (picker.go). pick_first and policies of other modules run as a child instead (child.go).
+// From the update of a resolver to the endpoint of a call there are four steps: the resolver's list is matched with the one
+// before (match.go, listing.go), the subset of the priorities in use is connected to (selection.go, amend.go, balance.go),
+// those of them that are eligible become the targets, in tiers by priority and zone (tiers.go), and a picker chooses among the
+// targets (picker.go). pick_first and policies of other modules run as a child instead (child.go).
 //
 // Locks, in the order in which they are taken: calls.mu (one goroutine at a time calls into the policies of others), then
 // the locks of those policies, then Channel.mu, then those of grpc. The path of a call takes none of them.

@@ -22,7 +22,6 @@ type eligibility struct {
 	ejected   bool // by outlier detection: no calls go to it, but in a panic
 	probation bool // few calls go to it
 
-	plain    bool   // its addresses are those of its info, under no other name
 	priority uint32 // that discovery gives it, 0 if it gives none
 }
 
@@ -44,9 +43,7 @@ func (e *endpoint) share() float64 {
 // spread tells the pickers the endpoint's share.
 func (e *endpoint) spread() { e.load.share.Store(uint32(math.Round(e.share() * fullShare))) }
 
-// zone returns where the endpoint stands, "" if that is unknown.
-func (e *endpoint) zone() string { return zoneOf(e.info) }
-
+// zoneOf returns where an endpoint stands, "" if that is unknown.
 func zoneOf(info *discovery.Endpoint) string {
 	if info == nil {
 		return ""

@@ -163,7 +163,7 @@ func (h *eligibilityHistory) call(rt *rapid.T) {
 func (h *eligibilityHistory) wanted() [][]*endpoint {
 	parts := make(map[uint32][]*endpoint)
 	for _, e := range h.ch.list {
-		value := e.info.Priority
+		value := e.priority
 		if *h.cfg.LoadBalancing.Failover.Disabled {
 			value = 0
 		}

@@ -17,13 +17,12 @@ import (
 //
 // Channel.mu guards all of it but name, load and done, which are never written again, and reports.
 type endpoint struct {
-	name       string
-	info       *discovery.Endpoint // nil if another resolver than those of discovery listed it
-	addrs      []resolver.Address  // where to dial, as last listed; not to be written
-	sibling    *endpoint           // the next endpoint with the same ID
-	shared     bool                // there is, or was, another endpoint with the same ID
-	position   uint32              // in Channel.list
-	generation uint32              // of the update that last listed it
+	name     string
+	sibling  *endpoint           // the next endpoint with the same ID
+	left     *[]resolver.Address // where it was dialled when it was last listed; nil while it is, see [Channel.addrsOf]
+	position uint32              // in Channel.list
+	weight   uint32              // that discovery gives it, 1 if it gives none
+	shared   bool                // there is, or was, another endpoint with the same ID
 
 	attempts uint32
 	lastErr  *EndpointError
@@ -52,9 +51,10 @@ type connection struct {
 // connectivityState is a [connectivity.State] in one byte.
 type connectivityState uint8
 
-func newEndpoint(id string, info *discovery.Endpoint, addrs []resolver.Address) *endpoint {
-	e := &endpoint{name: id, info: info, addrs: addrs, load: newLoad(), eligibility: eligibility{priority: priorityOf(info), plain: isPlain(info, addrs)}}
-	e.hash, e.zoned = xxhash.Sum64String(id), xxhash.Sum64String(e.zone())
+func newEndpoint(id string, info *discovery.Endpoint) *endpoint {
+	e := &endpoint{name: id, weight: weightOf(info), load: newLoad()}
+	e.priority = priorityOf(info)
+	e.hash, e.zoned = xxhash.Sum64String(id), xxhash.Sum64String(zoneOf(info))
 	return e
 }
 
@@ -66,9 +66,7 @@ func (e *endpoint) countUntimed(ch *Channel) {
 	}
 }
 
-// weight returns the static weight of the endpoint, 1 if nobody gave it one.
-func (e *endpoint) weight() uint32 { return weightOf(e.info) }
-
+// weightOf returns the static weight of an endpoint, 1 if nobody gave it one.
 func weightOf(info *discovery.Endpoint) uint32 {
 	if info == nil || info.Weight == 0 {
 		return 1
@@ -82,13 +80,22 @@ func (e *endpoint) ID() string { return e.name }
 // target returns the endpoint for a picker.
 func (e *endpoint) target() target { return target{sc: e.sc, load: e.load, done: e.done, e: e} }
 
-// describe returns what is known of the endpoint itself; one that did not come from discovery has weight 1.
-func (e *endpoint) describe() discovery.Endpoint {
-	if e.info != nil {
-		return *e.info
+// addrsOf returns where to dial e, as last listed; c.mu is held. They are not to be written.
+func (c *Channel) addrsOf(e *endpoint) []resolver.Address {
+	if e.left != nil {
+		return *e.left
 	}
-	out := discovery.Endpoint{Addresses: make([]string, len(e.addrs)), Weight: 1}
-	for i, a := range e.addrs {
+	return c.listing.addrs(c.listing.index(e.position))
+}
+
+// describe returns what is known of e itself, which is listed; one that did not come from discovery has weight 1. c.mu is held.
+func (c *Channel) describe(e *endpoint) discovery.Endpoint {
+	if info := c.listing.info(c.listing.index(e.position)); info != nil {
+		return *info
+	}
+	addrs := c.addrsOf(e)
+	out := discovery.Endpoint{Addresses: make([]string, len(addrs)), Weight: 1}
+	for i, a := range addrs {
 		out.Addresses[i] = a.Addr
 	}
 	return out

@@ -62,7 +62,7 @@ func newRing(members []*endpoint, uneven bool) *ring {
 func (r *ring) weigh() {
 	r.weights = make([]float64, len(r.members))
 	for i, e := range r.members {
-		r.weights[i] = float64(e.weight())
+		r.weights[i] = float64(e.weight)
 		r.most = max(r.most, r.weights[i])
 	}
 }

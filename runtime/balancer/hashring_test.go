@@ -10,14 +10,11 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/cespare/xxhash/v2"
-
-	"github.com/goresilient/goresilient/runtime/discovery"
 )
 
 // member returns an endpoint as a ring sees it.
 func member(id string, weight uint32) *endpoint {
-	info := &discovery.Endpoint{Addresses: []string{id}, Weight: weight}
-	return &endpoint{name: id, info: info, load: newLoad(), eligibility: eligibility{hash: xxhash.Sum64String(id)}}
+	return &endpoint{name: id, weight: max(weight, 1), load: newLoad(), eligibility: eligibility{hash: xxhash.Sum64String(id)}}
 }
 
 func members(n int, weight func(i int) uint32) []*endpoint {
@@ -153,8 +150,8 @@ func TestSharesFollowWeights(t *testing.T) {
 			var total float64
 			uneven := false
 			for _, e := range list {
-				total += float64(e.weight())
-				uneven = uneven || e.weight() != list[0].weight()
+				total += float64(e.weight)
+				uneven = uneven || e.weight != list[0].weight
 			}
 			r := newRing(list, uneven)
 			random := rand.New(rand.NewPCG(1, 2))
@@ -164,7 +161,7 @@ func TestSharesFollowWeights(t *testing.T) {
 			}
 			most, least := 0.0, math.Inf(1)
 			for _, e := range list {
-				share := float64(got[e]) / keys * total / float64(e.weight())
+				share := float64(got[e]) / keys * total / float64(e.weight)
 				most, least = max(most, share), min(least, share)
 			}
 			t.Logf("from %.2f to %.2f times the share", least, most)
@@ -216,7 +213,7 @@ func TestRingThatIsChangedIsThatOfTheNewList(t *testing.T) {
 			}
 			if rapid.Bool().Draw(t, "comes") {
 				i := rapid.IntRange(0, len(next)).Draw(t, "where")
-				next = slices.Insert(next, i, member(fmt.Sprintf("new%d", change), list[0].weight()))
+				next = slices.Insert(next, i, member(fmt.Sprintf("new%d", change), list[0].weight))
 			}
 		}
 		gone, come, few := difference(list, next)

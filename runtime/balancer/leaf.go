@@ -51,7 +51,7 @@ func (l *leaf) reconnect() {
 		return
 	}
 	l.pool.ch.mu.Lock()
-	addrs := l.e.addrs
+	addrs := l.pool.ch.addrsOf(l.e)
 	l.pool.ch.mu.Unlock()
 	l.give(addrs)
 	l.exitIdle()

@@ -5,8 +5,6 @@ import (
 
 	"github.com/cespare/xxhash/v2"
 	"google.golang.org/grpc/resolver"
-
-	"github.com/goresilient/goresilient/runtime/discovery"
 )
 
 // change is how an update of the resolver differs from the one before.
@@ -17,172 +15,213 @@ type change struct {
 	moved []*endpoint
 	// relisted is whether the list is another one, by its endpoints or their order, or an endpoint's priority or zone is.
 	relisted bool
+	// reseated is whether it is by more than those that are added and removed.
+	reseated bool
 	// reweighted is whether the weight of an endpoint that stays is another one.
 	reweighted bool
 }
 
 // match makes state's endpoints those of the channel and returns what changed; c.mu is held. Identity comes from
-// discovery's set by index if there is one, and from the addresses otherwise. An unchanged list costs one comparison per
-// endpoint and no allocation.
+// discovery's set by index if there is one, and from the addresses otherwise. Where the list is as it was, an endpoint costs one
+// comparison and no allocation; the same state again costs nothing.
 //
 // Attributes are not identity: a resolver may change them at every update. Only where several endpoints share an address
 // (grpc puts the real one into the attributes when a proxy is in between) do they tell endpoints apart.
 func (c *Channel) match(state resolver.State) change {
 	c.generation++
-	endpoints := endpointsOf(state)
-	m := matcher{c: c, old: c.list, size: len(endpoints)}
-	set := setOf(state, len(endpoints))
-	for i := range endpoints {
-		if info, addrs := described(set, i, endpoints[i]); len(addrs) > 0 {
-			m.place(info, addrs)
+	m := matcher{c: c, old: c.list, before: &c.listing, now: listingOf(state)}
+	if m.now.again(m.before) {
+		return change{}
+	}
+	if m.now.set == nil {
+		m.went = make([]uint32, len(m.old))
+	}
+	for i := range m.now.endpoints {
+		if m.now.form != 0 || len(m.now.addrs(i)) > 0 { // those of a form have addresses
+			m.place(i)
 		}
 	}
 	m.finish()
 	return m.change
 }
 
-// setOf returns discovery's set for a state of n endpoints, nil if there is none that belongs to it.
-func setOf(state resolver.State, n int) *discovery.Set {
-	if set := discovery.SetOf(state); set != nil && len(set.Endpoints) == n {
-		return set
-	}
-	return nil
-}
-
-// described returns what discovery says of endpoint i, nil if nothing, and where to dial.
-func described(set *discovery.Set, i int, e resolver.Endpoint) (*discovery.Endpoint, []resolver.Address) {
-	if set == nil || len(e.Addresses) == 0 {
-		return nil, e.Addresses
-	}
-	return &set.Endpoints[i], set.Named(i, e.Addresses)
-}
-
-// endpointsOf returns the endpoints of a state, one for each address if it has addresses alone.
-func endpointsOf(state resolver.State) []resolver.Endpoint {
-	if len(state.Endpoints) > 0 || len(state.Addresses) == 0 {
-		return state.Endpoints
-	}
-	out := make([]resolver.Endpoint, len(state.Addresses))
-	for i := range state.Addresses {
-		out[i] = resolver.Endpoint{Addresses: state.Addresses[i : i+1 : i+1]}
-	}
-	return out
-}
-
-// matcher goes through the new list beside the old one.
+// matcher goes through the new listing beside the old one.
 type matcher struct {
 	c      *Channel
 	old    []*endpoint
-	size   int // of the new list, at most
+	before *listing // of old
+	now    listing
 	cursor int // where in old the next endpoint is expected
-	same   int // how many endpoints at the beginning of old are as before
-	list   []*endpoint
-	weight uint32 // of the first endpoint; 0: there was none yet
-	uneven bool   // another one's differs
-	first  uint32 // the priority of the first endpoint
-	mixed  bool   // another one's differs
+	placed int // how many endpoints the new list has
+
+	// As long as the new list is as the old one begins, it is not written down, and these are nil.
+	list  []*endpoint
+	taken []uint64 // by position in old: a bit for each that the new list has
+
+	// went says of those in old that the new list has where in the new listing they are; nil with a set, where no two share an ID.
+	went []uint32
+
+	weight   uint32 // of the first endpoint
+	uneven   bool   // another one's differs
+	priority uint32 // of the first endpoint
+	mixed    bool   // another one's differs
 	change
 }
 
-// place finds or makes the endpoint and appends it to the new list, unless an equal one is there already.
-func (m *matcher) place(info *discovery.Endpoint, addrs []resolver.Address) {
-	e := m.expected(info, addrs)
-	if e == nil {
-		if e = m.find(info, addrs); e == nil {
+// place finds or makes endpoint i of the new listing and appends it to the list, unless an equal one is there already.
+func (m *matcher) place(i int) {
+	k, same := m.cursor, different
+	if k < len(m.old) && !m.c.sharing && !m.has(k) {
+		same = m.now.compare(i, m.before, m.before.index(uint32(k)))
+	}
+	var e *endpoint
+	if same != different {
+		e = m.old[k]
+	} else {
+		if e, k = m.find(i); e == nil {
 			return
 		}
+		if k >= 0 {
+			same = m.now.compare(i, m.before, m.before.index(uint32(k)))
+		}
 	}
-	e.generation = m.c.generation
-	// Of equal identity are equal addresses of the set: only where others stand beside them need those be looked at. An update
-	// that says again what the last one said need not be looked at either.
-	again := e.info == info && len(e.addrs) == len(addrs) && &e.addrs[0] == &addrs[0]
-	plain := again && e.plain || !again && isPlain(info, addrs)
-	if !again && !(plain && e.plain) && !sameTarget(e.addrs, addrs) {
+	m.count(i)
+	var known []resolver.Address
+	if k >= 0 {
+		m.reseated = m.reseated || k < m.cursor
+		m.cursor = k + 1
+		if m.went != nil {
+			m.went[k] = uint32(i)
+		}
+		known = m.keep(e, same, i, m.before.index(uint32(k)))
+	}
+	if m.now.set == nil {
+		m.now.own(i, known)
+	}
+	m.enter(e, k, i)
+}
+
+// keep has e, which the listing before had at k, be what the new one says at i. It returns where e was dialled.
+func (m *matcher) keep(e *endpoint, same compared, i, k int) []resolver.Address {
+	if same != alike {
 		m.moved = append(m.moved, e)
 	}
-	m.weigh(e, info)
-	m.rank(info)
-	if e.info != info && !sameSeat(e, info) {
-		m.relisted = true
-		e.zoned = xxhash.Sum64String(zoneOf(info))
+	is, was := m.now.info(i), m.before.info(k)
+	if weight := weightOf(is); weight != weightOf(was) {
+		e.weight, m.reweighted = weight, true
 	}
-	if !again {
-		e.info, e.addrs, e.plain, e.priority = info, addrs, plain, priorityOf(info)
+	if priorityOf(is) != priorityOf(was) || zoneOf(is) != zoneOf(was) {
+		e.priority, e.zoned = priorityOf(is), xxhash.Sum64String(zoneOf(is))
+		m.relisted, m.reseated = true, true
 	}
-	if m.list == nil && m.same < len(m.old) && m.old[m.same] == e {
-		m.same++
-		return
-	}
-	if m.list == nil {
-		m.list = append(make([]*endpoint, 0, m.size), m.old[:m.same]...)
-	}
-	m.list = append(m.list, e)
+	return m.before.addrs(k)
 }
 
-// weigh compares the weight of e, which info is to describe, with what it was and with the others.
-func (m *matcher) weigh(e *endpoint, info *discovery.Endpoint) {
-	weight := weightOf(info)
-	if e.info != info && weight != e.weight() {
-		m.reweighted = true
-	}
-	if m.weight == 0 {
-		m.weight = weight
+// count compares the weight and the priority of endpoint i with those of the others.
+func (m *matcher) count(i int) {
+	info := m.now.info(i)
+	weight, priority := weightOf(info), priorityOf(info)
+	if m.placed == 0 {
+		m.weight, m.priority = weight, priority
 	}
 	m.uneven = m.uneven || weight != m.weight
+	m.mixed = m.mixed || priority != m.priority
 }
 
-// rank compares the priority of the endpoint that info describes with that of the others.
-func (m *matcher) rank(info *discovery.Endpoint) {
-	value := priorityOf(info)
-	if m.same == 0 && m.list == nil {
-		m.first = value
+// enter appends e to the new list, which was at k in the old one, or not at all if that is negative.
+func (m *matcher) enter(e *endpoint, k, i int) {
+	n := m.placed
+	if m.now.at == nil && i != n { // another one was passed over
+		m.now.at = make([]uint32, n, len(m.now.endpoints))
+		for j := range m.now.at {
+			m.now.at[j] = uint32(j)
+		}
 	}
-	m.mixed = m.mixed || value != m.first
+	if m.now.at != nil {
+		m.now.at = append(m.now.at, uint32(i))
+	}
+	m.placed++
+	if m.list == nil {
+		if k == n {
+			return
+		}
+		m.list = append(make([]*endpoint, 0, len(m.now.endpoints)), m.old[:n]...)
+		m.taken = make([]uint64, (len(m.old)+63)/64)
+		for j := range n {
+			m.taken[j/64] |= 1 << (j % 64)
+		}
+	}
+	m.list = append(m.list, e)
+	if k >= 0 {
+		m.taken[k/64] |= 1 << (k % 64)
+	}
 }
 
-// expected returns the endpoint that follows in the old list, if it is this one.
-func (m *matcher) expected(info *discovery.Endpoint, addrs []resolver.Address) *endpoint {
-	if m.cursor >= len(m.old) {
-		return nil
+// has tells whether the new list has the endpoint that is at k in the old one.
+func (m *matcher) has(k int) bool {
+	if m.taken == nil {
+		return k < m.placed
 	}
-	e := m.old[m.cursor]
-	if e.generation == m.c.generation || e.shared || !sameIdentity(e, info, addrs) {
-		return nil
-	}
-	m.cursor++
-	return e
+	return m.taken[k/64]&(1<<(k%64)) != 0
 }
 
-// find returns the endpoint by its ID, a new one if there is none, nil if this update has had it already.
-func (m *matcher) find(info *discovery.Endpoint, addrs []resolver.Address) *endpoint {
+// find returns the endpoint by its ID and where in the old list it is; a new one, and no place, if there is none; nil if this update
+// has had it already.
+func (m *matcher) find(i int) (e *endpoint, k int) {
+	info, addrs := m.now.info(i), m.now.addrs(i)
 	id := identity(info, addrs)
 	first := m.c.byID[id]
 	shared := first != nil && first.shared
 	var last *endpoint
 	for e := first; e != nil; last, e = e, e.sibling {
-		seen := e.generation == m.c.generation
-		if info != nil || sameDial(e.addrs, addrs) {
+		k, seen := nowhere, true
+		if e.position&fresh == 0 {
+			k = int(e.position)
+			seen = m.has(k)
+		}
+		if info != nil || sameDial(m.addrsOf(e, seen), addrs) {
 			if seen {
-				return nil
+				return nil, nowhere
 			}
-			m.cursor = int(e.position) + 1
-			return e
+			return e, k
 		}
 		if !seen && !shared {
-			m.cursor = int(e.position) + 1
-			return e
+			return e, k
 		}
 	}
-	e := newEndpoint(id, info, addrs)
+	return m.add(id, i, last, shared), nowhere
+}
+
+const (
+	nowhere = -1      // the place in the old list of an endpoint that was not there
+	fresh   = 1 << 31 // in the position of one that this update has brought, beside its place in the new listing
+)
+
+// addrsOf returns the addresses of an endpoint that may share its ID: those that this update gives it, if it has been seen.
+func (m *matcher) addrsOf(e *endpoint, seen bool) []resolver.Address {
+	switch {
+	case e.position&fresh != 0:
+		return m.now.addrs(int(e.position &^ fresh))
+	case seen:
+		return m.now.addrs(int(m.went[e.position]))
+	default:
+		return m.before.addrs(m.before.index(e.position))
+	}
+}
+
+// add makes an endpoint, for which there is another of its ID, the last one of them, if that is not nil.
+func (m *matcher) add(id string, i int, last *endpoint, shared bool) *endpoint {
+	e := newEndpoint(id, m.now.info(i))
+	e.position = fresh | uint32(i)
 	m.added = append(m.added, e)
 	if last == nil {
 		m.c.byID[id] = e
-		return e
-	}
-	last.sibling, e.shared = e, true
-	if !shared {
-		last.shared = true
-		m.moved = append(m.moved, last) // it was told by its address alone, and may lead elsewhere
+	} else {
+		last.sibling, e.shared, m.c.sharing = e, true, true
+		if !shared {
+			last.shared = true
+			m.moved = append(m.moved, last) // it was told by its address alone, and may lead elsewhere
+		}
 	}
 	return e
 }
@@ -193,22 +232,34 @@ func (m *matcher) finish() {
 	if m.c.uneven = m.uneven; m.reweighted {
 		m.c.weighting = m.c.generation
 	}
-	if m.list == nil && m.same == len(m.old) {
-		return
+	if m.list == nil && m.placed < len(m.old) {
+		m.list = slices.Clone(m.old[:m.placed])
 	}
-	m.relisted = true
-	if m.list == nil {
-		m.list = slices.Clone(m.old[:m.same])
+	if m.list != nil || m.placed != len(m.old) {
+		m.relisted = true
+		m.settle()
 	}
-	for i := m.same; i < len(m.list); i++ {
-		m.list[i].position = uint32(i)
+	m.c.listing = m.now
+	if m.c.sharing {
+		m.c.sharing = slices.ContainsFunc(m.c.list, func(e *endpoint) bool { return e.shared })
 	}
-	if len(m.list)-len(m.added) < len(m.old) {
-		for _, e := range m.old {
-			if e.generation != m.c.generation {
+}
+
+// settle gives those of the new list their positions, and lets the others go.
+func (m *matcher) settle() {
+	if m.placed-len(m.added) < len(m.old) {
+		for k, e := range m.old {
+			if !m.has(k) {
+				addrs := m.before.addrs(m.before.index(uint32(k)))
+				e.left = &addrs
 				m.removed = append(m.removed, e)
 				m.c.forget(e)
 			}
+		}
+	}
+	for i, e := range m.list {
+		if i >= len(m.old) || m.old[i] != e {
+			e.position = uint32(i)
 		}
 	}
 	m.c.list = m.list
@@ -234,56 +285,4 @@ func (c *Channel) forget(e *endpoint) {
 	if r := e.reports.Load(); r != nil {
 		c.listen(r, nil, 0)
 	}
-}
-
-// sameIdentity tells whether e has the ID of info and addrs, without building it where that can be avoided.
-func sameIdentity(e *endpoint, info *discovery.Endpoint, addrs []resolver.Address) bool {
-	switch {
-	case info == nil && e.info == nil:
-		return slices.EqualFunc(e.addrs, addrs, func(a, b resolver.Address) bool { return a.Addr == b.Addr })
-	case info != nil && e.info != nil:
-		return info == e.info || slices.Equal(e.info.Addresses, info.Addresses)
-	default:
-		return e.name == identity(info, addrs)
-	}
-}
-
-// sameSeat tells whether info gives e the priority and the zone that it has.
-func sameSeat(e *endpoint, info *discovery.Endpoint) bool {
-	return e.priority == priorityOf(info) && e.zone() == zoneOf(info)
-}
-
-// isPlain tells whether addrs lead to the addresses of info, under no other name.
-func isPlain(info *discovery.Endpoint, addrs []resolver.Address) bool {
-	if info == nil || len(addrs) != len(info.Addresses) {
-		return false
-	}
-	for i := range addrs {
-		if addrs[i].Addr != info.Addresses[i] || addrs[i].ServerName != "" {
-			return false
-		}
-	}
-	return true
-}
-
-// sameTarget tells whether two lists of addresses lead to the same servers under the same names.
-func sameTarget(a, b []resolver.Address) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	for i := range a {
-		if a[i].Addr != b[i].Addr || a[i].ServerName != b[i].ServerName {
-			return false
-		}
-	}
-	return true
-}
-
-// sameDial tells whether dialling a and b comes to the same.
-func sameDial(a, b []resolver.Address) bool { return slices.EqualFunc(a, b, sameAddress) }
-
-// sameAddress compares what grpc compares: what the balancer knows besides does not matter to a connection.
-func sameAddress(a, b resolver.Address) bool {
-	return a.Addr == b.Addr && a.ServerName == b.ServerName &&
-		(a.Attributes == b.Attributes || a.Attributes.Equal(b.Attributes))
 }

@@ -75,7 +75,7 @@ func (p *pool) newLot(targets []target, size int, partial bool) lot {
 	if p.ch.uneven {
 		weights := make([]uint32, len(targets))
 		for i := range targets {
-			weights[i] = targets[i].e.weight()
+			weights[i] = targets[i].e.weight
 		}
 		l.weights = newAlias(weights)
 	}

@@ -36,7 +36,7 @@ func newScene(seed uint64, cfg Config, n, tiers int, weights ...uint32) *scene {
 			info.Weight = weights[i]
 			s.uneven = s.uneven || weights[i] != 1
 		}
-		e := newEndpoint(info.Addresses[0], info, nil)
+		e := newEndpoint(info.Addresses[0], info)
 		e.sc = new(fakeSubConn)
 		e.countUntimed(s.Channel)
 		s.endpoints = append(s.endpoints, e)

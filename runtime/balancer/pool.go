@@ -99,7 +99,7 @@ func (p *pool) update(u update) error {
 	}
 	p.batching = true
 	force := !p.started || p.out.pending || u.change.reweighted
-	anew := !p.started || u.change.relisted
+	anew := !p.started || u.change.reseated
 	before := p.cfg
 	if p.runs(u.cfg) {
 		force = force || !samePicker(p.cfg, u.cfg)
@@ -108,9 +108,11 @@ func (p *pool) update(u update) error {
 	}
 	p.started = true
 	p.list = p.ch.list
-	if anew {
+	if anew || u.change.relisted {
 		force = force || p.cfg.arm() == armConsistentHash // a key may belong elsewhere now, whoever is READY
-		p.choose(u.change.removed)
+		if anew || !p.amend(u.change) {
+			p.choose(u.change.removed)
+		}
 	}
 	for _, e := range u.change.moved {
 		if g := e.group; g != nil && !p.dialsRight(e) {

@@ -26,7 +26,10 @@ type band struct {
 
 	stays float64 // which part of the share stays in the client's zone
 
-	listed int // endpoints of the priority, of which the groups have the subset
+	listed  int    // endpoints of the priority
+	limited bool   // the groups have a subset of them
+	limit   uint64 // of it: the highest rank
+	tied    bool   // it has some of this rank, and not all
 }
 
 // criteria is what a selection depends on besides the list.
@@ -65,13 +68,14 @@ func (s *selection) choose(list []*endpoint, mixed bool, c criteria, salt uint64
 			b = &band{priority: part.priority}
 		}
 		members := part.members
-		b.listed = len(members)
+		b.listed, b.limited = len(members), false
 		if c.size > 0 && c.size < len(members) {
 			room := members[:0]
 			if !part.own {
 				room = make([]*endpoint, 0, c.size)
 			}
-			members, part.own = choose(room, members, c.size, salt), true
+			b.limited, part.own = true, true
+			members, b.limit, b.tied = choose(room, members, c.size, salt)
 		}
 		b.seat(members, part.own, c)
 		s.bands = append(s.bands, b)

@@ -91,7 +91,7 @@ func (c *Channel) Endpoints() []EndpointStatus {
 	lingering := c.lingering.count()
 	for i, e := range c.list {
 		out[i] = EndpointStatus{
-			Endpoint: e.describe(),
+			Endpoint: c.describe(e),
 			State:    connectivity.Idle,
 			Attempts: int(e.attempts),
 			InFlight: max(0, e.load.inFlight()-lingering[e.load]), // some may end just now

@@ -13,17 +13,20 @@ func subset(list []*endpoint, size int, salt uint64) []*endpoint {
 	if size == 0 || size >= len(list) {
 		return list
 	}
-	return choose(make([]*endpoint, 0, size), list, size, salt)
+	chosen, _, _ := choose(make([]*endpoint, 0, size), list, size, salt)
+	return chosen
 }
 
-// choose appends size of the endpoints, which are more, to chosen. That may begin where list does.
-func choose(chosen, list []*endpoint, size int, salt uint64) []*endpoint {
+// choose appends size of the endpoints, which are more, to room, which may begin where list does. limit is the highest rank among
+// them; tied is whether others have it too.
+func choose(room, list []*endpoint, size int, salt uint64) (chosen []*endpoint, limit uint64, tied bool) {
 	ranks := make([]uint64, len(list))
 	for i, e := range list {
 		ranks[i] = rank(e.hash, salt)
 	}
 	limit, below := lowest(ranks, size)
 	ties := size - below // endpoints of one identity have one rank: the first of them are taken
+	chosen = room
 	for i, e := range list {
 		switch {
 		case ranks[i] < limit:
@@ -31,9 +34,11 @@ func choose(chosen, list []*endpoint, size int, salt uint64) []*endpoint {
 		case ranks[i] == limit && ties > 0:
 			chosen = append(chosen, e)
 			ties--
+		case ranks[i] == limit:
+			tied = true
 		}
 	}
-	return chosen
+	return chosen, limit, tied
 }
 
 // rank mixes the hash of an identity with the salt (the finalizer of SplitMix64: a bijection, so that different hashes keep

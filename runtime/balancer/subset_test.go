@@ -14,7 +14,7 @@ import (
 func bare(names ...string) []*endpoint {
 	out := make([]*endpoint, len(names))
 	for i, name := range names {
-		out[i] = newEndpoint(name, nil, nil)
+		out[i] = newEndpoint(name, nil)
 	}
 	return out
 }

@@ -31,7 +31,7 @@ type seen struct {
 }
 
 // follow makes list the endpoints that are watched.
-func (w *watched) follow(list []*endpoint) {
+func (w *watched) follow(ch *Channel, list []*endpoint) {
 	before := w.byEndpoint
 	w.list = list
 	w.byEndpoint = make(map[*endpoint]*view, len(list))
@@ -44,7 +44,7 @@ func (w *watched) follow(list []*endpoint) {
 		}
 		w.byEndpoint[e] = v
 		w.count(v, 1)
-		for _, a := range e.addrs {
+		for _, a := range ch.addrsOf(e) {
 			if w.byAddr[a.Addr] == nil {
 				w.byAddr[a.Addr] = v
 			}
@@ -54,12 +54,12 @@ func (w *watched) follow(list []*endpoint) {
 
 // dialled returns the endpoints with the addresses to dial: with keep, those that are known with the attributes that they
 // were given before.
-func (w *watched) dialled(keep bool) []resolver.Endpoint {
+func (w *watched) dialled(ch *Channel, keep bool) []resolver.Endpoint {
 	out := make([]resolver.Endpoint, len(w.list))
 	for i, e := range w.list {
 		v := w.byEndpoint[e]
-		if !keep || !sameTarget(v.addrs, e.addrs) {
-			v.addrs = e.addrs
+		if addrs := ch.addrsOf(e); !keep || !sameTarget(v.addrs, addrs) {
+			v.addrs = addrs
 		}
 		out[i].Addresses = v.addrs
 	}

@@ -204,7 +204,7 @@ func (w *weighing) look(r *weightedRoundRobin, now int64) {
 		e := r.targets[i].e
 		if weights[i] = e.reports.Load().weight(now, &w.settings); weights[i] > 0 {
 			reported += weights[i]
-			static += float64(e.weight())
+			static += float64(e.weight)
 			reports++
 		}
 	}
@@ -215,7 +215,7 @@ func (w *weighing) look(r *weightedRoundRobin, now int64) {
 	}
 	for i := range weights {
 		if reports < 2 || weights[i] == 0 {
-			weights[i] = each * float64(r.targets[i].e.weight())
+			weights[i] = each * float64(r.targets[i].e.weight)
 		}
 	}
 	if !slices.Equal(weights, r.weights) {

@@ -40,6 +40,16 @@ func (e Endpoint) ID() string {
 	return strings.Join(e.Addresses, "+")
 }
 
+// SameTarget reports whether e and o have the same addresses, in the same order, and the same name for TLS.
+func (e *Endpoint) SameTarget(o *Endpoint) bool {
+	return e.serverName == o.serverName && sameStrings(e.Addresses, o.Addresses)
+}
+
+// sameStrings is [slices.Equal], and fast where both are one slice, as those of an endpoint are that did not change.
+func sameStrings(a, b []string) bool {
+	return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0] || slices.Equal(a, b))
+}
+
 // Equal reports whether e and o say the same, metadata included.
 func (e Endpoint) Equal(o Endpoint) bool {
 	return e.Weight == o.Weight && e.Zone == o.Zone && e.Priority == o.Priority && e.serverName == o.serverName &&
@@ -56,7 +66,17 @@ type Set struct {
 	Stale error
 
 	resolved []resolver.Endpoint // of the state, as it was before grpc saw it; nil for a set made elsewhere
+	form     Form                // how resolved follows from Endpoints
 }
+
+// Form is how the endpoints of a resolver's state follow from those of its [Set]: one form makes equal ones of equal ones.
+type Form uint8
+
+const (
+	formFree  Form = iota // they need not
+	formPlain             // the addresses alone
+	formNamed             // with what TLS verifies
+)
 
 type setKey struct{}
 
@@ -72,6 +92,15 @@ func withSet(a *attributes.Attributes, s *Set) *attributes.Attributes {
 func SetOf(state resolver.State) *Set {
 	s, _ := state.Attributes.Value(setKey{}).(*Set)
 	return s
+}
+
+// Form returns how endpoints, those of a state with the set in it, follow from s.Endpoints; 0 if they need not, as after a
+// proxy. Of two states with one Form other than 0, endpoints with the same target ([Endpoint.SameTarget]) are dialled alike.
+func (s *Set) Form(endpoints []resolver.Endpoint) Form {
+	if len(endpoints) == 0 || len(s.resolved) != len(endpoints) || &s.resolved[0] != &endpoints[0] {
+		return formFree
+	}
+	return s.form
 }
 
 // Named returns addrs, the addresses of endpoint i as a balancer got them, with the names that TLS verifies. A resolver of grpc

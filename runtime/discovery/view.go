@@ -180,7 +180,10 @@ func (v *view) state() resolver.State {
 		set.Endpoints = append(set.Endpoints, r.endpoint)
 		resolved = append(resolved, r.resolved)
 	}
-	set.resolved = resolved
+	set.resolved, set.form = resolved, formPlain
+	if v.serverNames {
+		set.form = formNamed
+	}
 	return resolver.State{Endpoints: resolved, Attributes: withSet(nil, set)}
 }
 
