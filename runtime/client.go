@@ -9,12 +9,14 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/encoding"
 
 	"github.com/goresilient/goresilient/runtime/discovery"
 	"github.com/goresilient/goresilient/runtime/internal/inflight"
+	"github.com/goresilient/goresilient/runtime/internal/ledger"
 	"github.com/goresilient/goresilient/runtime/policy"
 )
 
@@ -29,8 +31,9 @@ type Client struct {
 	atStart *policy.Service  // what was in force when the client was made
 
 	calls   inflight.Counter
-	closed  chan struct{}      // closed by Close and Shutdown
-	methods map[string]*method // by full name: "/acme.inventory.v1.InventoryService/GetItem"
+	ledgers atomic.Pointer[[]*ledger.Ledger] // of the methods
+	closed  chan struct{}                    // closed by Close and Shutdown
+	methods map[string]*method               // by full name: "/acme.inventory.v1.InventoryService/GetItem"
 	// unaryDefault and streamDefault are for RPCs of other services, called through Conn.
 	unaryDefault, streamDefault *method
 
@@ -188,8 +191,22 @@ func (c *Client) compile(layers policy.Stack) {
 	}
 	c.unaryDefault.compile(layers, service)
 	c.streamDefault.compile(layers, service)
+	var ledgers []*ledger.Ledger
+	for _, m := range c.methods {
+		if l := m.guards.ledger.guard; l != nil {
+			ledgers = append(ledgers, l)
+		}
+	}
+	c.ledgers.Store(&ledgers)
 	if c.channel != nil && c.repeats() {
 		c.channel.state.Record(true)
+	}
+}
+
+// postLedgers has the guards told of all calls that went well.
+func (c *Client) postLedgers(now int64) {
+	for _, l := range *c.ledgers.Load() {
+		l.Flush(now)
 	}
 }
 

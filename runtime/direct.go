@@ -42,7 +42,7 @@ func (m *method) direct(ctx context.Context, p *plan, fullName string, in, out a
 			l.abandon()
 		}
 	}()
-	g.first(t.began)
+	g.depositHedge(t.began)
 	nested := p.repeats && isNested(ctx)
 	if p.hedge != nil {
 		l = m.newLead(&t, p, fullName, in, out, nested)
@@ -61,19 +61,20 @@ func (m *method) direct(ctx context.Context, p *plan, fullName string, in, out a
 			held = permits{}
 		}
 	}
-	ended := t.ended
-	switch r := l.end(t.err != nil); {
-	case r != nil:
+	r := l.end(t.err != nil)
+	if r == nil && t.err == nil {
+		running = false
+		t.release()
+		g.succeeded(&admitted, t.began, t.ended)
+		return out, nil
+	}
+	var ended int64
+	if r != nil {
 		reply, err = r.join(t, out)
 		ended = clock.Now()
-	case t.err != nil:
+	} else {
+		g.deposit(t.began)
 		reply, ended, err = m.pursue(ctx, p, fullName, in, out, &t, nested)
-	default:
-		t.release()
-		if g.latency != nil {
-			g.latency.Record(time.Duration(ended - t.began))
-		}
-		reply = out
 	}
 	running = false
 	g.settle(&admitted, ctx, err, t.began, ended)

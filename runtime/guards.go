@@ -13,6 +13,7 @@ import (
 	"github.com/goresilient/goresilient/runtime/internal/budget"
 	"github.com/goresilient/goresilient/runtime/internal/clock"
 	"github.com/goresilient/goresilient/runtime/internal/latency"
+	"github.com/goresilient/goresilient/runtime/internal/ledger"
 	"github.com/goresilient/goresilient/runtime/internal/limit"
 	"github.com/goresilient/goresilient/runtime/internal/rate"
 	"github.com/goresilient/goresilient/runtime/internal/throttle"
@@ -36,6 +37,10 @@ type guards struct {
 	latency  *latency.Histogram // nil if nobody asks for it
 	quantile *latency.Cached    // of latency: the delay of hedges
 	floor    *latency.Cached    // of latency: what an attempt needs at the least
+
+	// ledger has the calls that went well at the first attempt, which the budget, the throttle and the breakers are told of
+	// together; nil if there is none of these.
+	ledger *ledger.Ledger
 }
 
 // scope is the guards of a method, or of a service over all its methods. nil is off.
@@ -72,10 +77,15 @@ func (g *guards) admit(ctx context.Context, fullName string, now int64, a *admis
 			}
 		}
 	}
-	if g.throttle != nil && !g.throttle.Allow(now, g.client.random) {
-		refused = &RefusedError{Method: fullName, Guard: GuardAdaptiveThrottle}
-		if g.refuses(ctx, refused, g.observeThrottle) {
-			return refused
+	if t := g.throttle; t != nil {
+		if t.Stale(now) {
+			g.client.postLedgers(now)
+		}
+		if !t.Allow(now, g.client.random) {
+			refused = &RefusedError{Method: fullName, Guard: GuardAdaptiveThrottle}
+			if g.refuses(ctx, refused, g.observeThrottle) {
+				return refused
+			}
 		}
 	}
 	if g.breakers {
@@ -118,10 +128,40 @@ func (g *guards) refuses(ctx context.Context, r *RefusedError, observed bool) bo
 	return !observed
 }
 
-// settle reports how an admitted call ended, at now.
+// succeeded reports that an admitted call has ended well with its first attempt, at now, as most do.
+func (g *guards) succeeded(a *admission, start, now int64) {
+	if g.latency != nil {
+		g.latency.Record(time.Duration(now - start))
+	}
+	switch {
+	case g.ledger == nil:
+	case g.ordinary(a, time.Duration(now-start)):
+		g.ledger.Add(now)
+	default:
+		g.deposit(start)
+		g.settle(a, nil, nil, start, now)
+	}
+}
+
+// ordinary tells whether the breakers need not judge the success of a call that took so long.
+func (g *guards) ordinary(a *admission, took time.Duration) bool {
+	if g.breakers {
+		for i := range g.scopes {
+			if b := g.scopes[i].breaker; b != nil && !b.Ordinary(a.permits[i], took) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// settle reports how an admitted call ended, at now. The context is its caller's; an error may need it.
 func (g *guards) settle(a *admission, ctx context.Context, err error, start, now int64) {
 	if g.throttle == nil && !g.breakers {
 		return
+	}
+	if err != nil || !g.ordinary(a, time.Duration(now-start)) {
+		g.client.postLedgers(now)
 	}
 	code := codes.OK
 	neutral := false
@@ -134,7 +174,7 @@ func (g *guards) settle(a *admission, ctx context.Context, err error, start, now
 		if code == codes.Unavailable || code == codes.ResourceExhausted {
 			t.Refused(now)
 		} else {
-			t.Accepted(now)
+			t.Accepted(now, 1)
 		}
 	}
 	if !g.breakers {
@@ -189,16 +229,32 @@ func (g *guards) abandon(a *admission) {
 
 // first counts the first attempt of a call.
 func (g *guards) first(now int64) {
+	g.deposit(now)
+	g.depositHedge(now)
+}
+
+// deposit counts it in the budget.
+func (g *guards) deposit(now int64) {
 	if g.budget != nil {
-		g.budget.Deposit(now)
+		g.budget.Deposit(now, 1)
 	}
+}
+
+// depositHedge counts it in what bounds the hedges.
+func (g *guards) depositHedge(now int64) {
 	if g.hedges != nil {
-		g.hedges.Deposit(now)
+		g.hedges.Deposit(now, 1)
 	}
 }
 
 // withdraw asks for an attempt more.
-func (g *guards) withdraw(now int64) bool { return g.budget == nil || g.budget.Withdraw(now) }
+func (g *guards) withdraw(now int64) bool {
+	if g.budget == nil {
+		return true
+	}
+	g.client.postLedgers(now)
+	return g.budget.Withdraw(now)
+}
 
 // giveBack takes back what withdraw granted at then, for an attempt that did not begin.
 func (g *guards) giveBack(then int64) {

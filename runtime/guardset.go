@@ -7,6 +7,7 @@ import (
 	"github.com/goresilient/goresilient/runtime/internal/budget"
 	"github.com/goresilient/goresilient/runtime/internal/clock"
 	"github.com/goresilient/goresilient/runtime/internal/latency"
+	"github.com/goresilient/goresilient/runtime/internal/ledger"
 	"github.com/goresilient/goresilient/runtime/internal/limit"
 	"github.com/goresilient/goresilient/runtime/internal/rate"
 	"github.com/goresilient/goresilient/runtime/internal/throttle"
@@ -42,7 +43,33 @@ type guardSet struct {
 	latency  *latency.Histogram                         // of a method that retries or hedges
 	quantile keeper[float64, latency.Cached]            // of latency; of a method that hedges
 	floor    keeper[float64, latency.Cached]            // of latency
+	ledger   keeper[counting, ledger.Ledger]            // of a method
 }
+
+// counting is the guards that a ledger tells of the calls that went well; nil is off.
+type counting struct {
+	throttle     *throttle.Throttle
+	budget       *budget.Budget
+	own, service *breaker.Breaker
+}
+
+// post tells them of n calls that ended at about now.
+func (c *counting) post(now int64, n uint32) {
+	if c.throttle != nil {
+		c.throttle.Accepted(now, n)
+	}
+	if c.budget != nil {
+		c.budget.Deposit(now, n)
+	}
+	if c.own != nil {
+		c.own.Succeeded(now, n)
+	}
+	if c.service != nil {
+		c.service.Succeeded(now, n)
+	}
+}
+
+func newLedger(c counting) *ledger.Ledger { return ledger.New(c.post) }
 
 // serviceGuards is what the plans of all methods share.
 type serviceGuards struct {
@@ -105,6 +132,9 @@ func (g *guardSet) followMethod(m *method, p *policy.Method, service serviceGuar
 	if out.latency != nil {
 		out.floor = g.floor.follow(true, fastTenth, func(q float64) *latency.Cached { return latency.NewCached(out.latency, q) })
 	}
+	if !m.rpc.Streaming() {
+		out.ledger = g.followLedger(counting{out.throttle, out.budget, own.breaker, service.scope.breaker})
+	}
 	if !hedges {
 		g.hedges.guard, g.quantile.guard = nil, nil
 		return out
@@ -115,6 +145,15 @@ func (g *guardSet) followMethod(m *method, p *policy.Method, service serviceGuar
 		out.quantile = g.quantile.follow(true, hedgeQuantile(*h.DelayQuantile, *h.MaxExtraRatio), func(q float64) *latency.Cached { return latency.NewCached(out.latency, q) })
 	}
 	return out
+}
+
+// followLedger returns the ledger for what counts, nil if nothing does. The one before posts what it has: few calls that run
+// meanwhile end in it, and are forgotten.
+func (g *guardSet) followLedger(c counting) *ledger.Ledger {
+	if before := g.ledger.guard; before != nil && g.ledger.config != c {
+		before.Flush(clock.Now())
+	}
+	return g.ledger.follow(c != counting{}, c, newLedger)
 }
 
 // scope returns the guards that a service and a method may both have.

@@ -178,7 +178,7 @@ func (b *Breaker) Done(permit Permit, now int64, o Outcome, took time.Duration) 
 	if p == nil {
 		return
 	}
-	k := kind(o, b.cfg.SlowCallRatio > 0 && took >= b.cfg.SlowCallDuration)
+	k := kind(o, b.slow(took))
 	if p.state == HalfOpen {
 		b.probed(p, now, o, k)
 		return
@@ -190,6 +190,26 @@ func (b *Breaker) Done(permit Permit, now int64, o Outcome, took time.Duration) 
 	if k != fastSuccess && p.due(now) && p.judge(&b.cfg, now) {
 		b.change(p, b.opened(p, now))
 	}
+}
+
+// Ordinary tells whether the success of a call that took so long counts and decides nothing: such calls may be reported by
+// [Breaker.Succeeded], many at a time, rather than by Done.
+func (b *Breaker) Ordinary(permit Permit, took time.Duration) bool {
+	p := permit.phase
+	return p != nil && p.state == Closed && p == b.current.Load() && !b.slow(took)
+}
+
+// Succeeded reports n calls that were ordinary and ended at about now. Of calls from before the last change of state, which do not
+// matter any more, it may be told as well.
+func (b *Breaker) Succeeded(now int64, n uint32) {
+	if p := b.current.Load(); p.state == Closed && now >= p.since {
+		p.calls.Add(now, fastSuccess, n)
+	}
+}
+
+// slow tells whether a call that took so long was slow.
+func (b *Breaker) slow(took time.Duration) bool {
+	return b.cfg.SlowCallRatio > 0 && took >= b.cfg.SlowCallDuration
 }
 
 // State returns the state at now. A breaker whose open time is over is half open, before its next call tells.

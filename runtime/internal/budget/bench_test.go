@@ -10,7 +10,7 @@ func BenchmarkDeposit(b *testing.B) {
 		budget := New(Config{Ratio: 0.2, MinPerSecond: 10, Window: 10 * time.Second})
 		now := int64(0)
 		for b.Loop() {
-			budget.Deposit(now)
+			budget.Deposit(now, 1)
 			now += 1000
 		}
 	})
@@ -19,7 +19,7 @@ func BenchmarkDeposit(b *testing.B) {
 		b.RunParallel(func(pb *testing.PB) {
 			now := int64(0)
 			for pb.Next() {
-				budget.Deposit(now)
+				budget.Deposit(now, 1)
 				now += 1000
 			}
 		})
@@ -44,7 +44,7 @@ func BenchmarkWithdraw(b *testing.B) {
 		b.RunParallel(func(pb *testing.PB) {
 			now := int64(0)
 			for pb.Next() {
-				budget.Deposit(now)
+				budget.Deposit(now, 1)
 				budget.Withdraw(now)
 				now += 1000
 			}

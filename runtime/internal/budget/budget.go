@@ -5,7 +5,7 @@
 // hedges of all methods may share one.
 //
 //	b := budget.New(budget.Config{Ratio: 0.2, MinPerSecond: 10, Window: 10 * time.Second})
-//	b.Deposit(now) // the call's first attempt begins
+//	b.Deposit(now, 1) // the call's first attempt begins
 //	if b.Withdraw(now) {
 //		// another attempt may begin
 //	}
@@ -73,11 +73,11 @@ func (b *Budget) slot(now int64) uint32 {
 	return uint32(slot)
 }
 
-// Deposit counts the first attempt of a call.
-func (b *Budget) Deposit(now int64) {
+// Deposit counts the first attempts of n calls.
+func (b *Budget) Deposit(now int64, n uint32) {
 	slot := b.slot(now)
-	if !b.firsts[b.spread.Cell()].tryAdd(slot) {
-		b.firsts[b.spread.Collided(len(b.firsts))].add(slot)
+	if !b.firsts[b.spread.Cell()].tryAdd(slot, n) {
+		b.firsts[b.spread.Collided(len(b.firsts))].add(slot, n)
 	}
 }
 
@@ -93,7 +93,7 @@ func (b *Budget) Withdraw(now int64) bool {
 		return false
 	}
 	// Count first and look then: of several that come at once, each sees those that were counted before it.
-	b.extras.add(slot)
+	b.extras.add(slot, 1)
 	if float64(b.extras.sum(slot, window+1)) > limit {
 		b.extras.remove(slot)
 		return false

@@ -49,7 +49,7 @@ func TestBudgetAgainstItsFormula(t *testing.T) {
 		t.Repeat(map[string]func(*rapid.T){
 			"first": func(t *rapid.T) {
 				for range rapid.IntRange(1, 20).Draw(t, "n") {
-					b.Deposit(now)
+					b.Deposit(now, 1)
 					firsts = append(firsts, now)
 				}
 			},
@@ -104,7 +104,7 @@ func TestWithdrawReturn(t *testing.T) {
 	b := New(Config{Ratio: 0.25, MinPerSecond: 0.3, Window: 10 * time.Second})
 	const now = int64(time.Hour)
 	for range 8 {
-		b.Deposit(now)
+		b.Deposit(now, 1)
 	}
 	for i := range 5 {
 		if !b.Withdraw(now) {
@@ -151,7 +151,7 @@ func TestHedgeCapOutlastsAStall(t *testing.T) {
 			firsts, extras, inStall := 0, 0, 0
 			for call := range 150_000 { // one a millisecond
 				now := int64(call) * int64(time.Millisecond)
-				b.Deposit(now)
+				b.Deposit(now, 1)
 				firsts++
 				inside := call >= stall && call < stall+300
 				wants := inside || call > 2*stall || random.Float64() < tt.share
@@ -183,7 +183,7 @@ func TestBudgetConcurrently(t *testing.T) {
 	for i := range goroutines {
 		wg.Go(func() {
 			for n := range each {
-				b.Deposit(int64(n))
+				b.Deposit(int64(n), 1)
 				if n%500 == 0 {
 					b.spread.Collided(len(b.firsts))
 				}
@@ -218,7 +218,7 @@ func TestBudgetConcurrentlyOverTime(t *testing.T) {
 		wg.Go(func() {
 			for range 20_000 {
 				now := clock.Add(137)
-				b.Deposit(now)
+				b.Deposit(now, 1)
 				if b.Withdraw(now) && now%5 == 0 {
 					b.Return(now)
 				}
@@ -238,7 +238,7 @@ func TestBudgetDoesNotAllocate(t *testing.T) {
 	now := int64(0)
 	if n := testing.AllocsPerRun(1000, func() {
 		now += int64(time.Millisecond)
-		b.Deposit(now)
+		b.Deposit(now, 1)
 		if b.Withdraw(now) {
 			b.Return(now)
 		}
@@ -251,15 +251,15 @@ func TestBudgetDoesNotAllocate(t *testing.T) {
 func TestSlotsWrapAround(t *testing.T) {
 	var r ring
 	const last = ^uint32(0)
-	r.add(last)
-	r.add(0)
+	r.add(last, 1)
+	r.add(0, 1)
 	if got := r.sum(0, 2); got != 2 {
 		t.Errorf("the last slot and the first: %d, want 2", got)
 	}
 	if got := r.sum(0, 1); got != 1 {
 		t.Errorf("the first slot: %d, want 1", got)
 	}
-	r.add(last - slots) // a whole ring late
+	r.add(last-slots, 1) // a whole ring late
 	if got := r.sum(0, 2); got != 3 {
 		t.Errorf("a late one counts in the slot that took its place: %d, want 3", got)
 	}

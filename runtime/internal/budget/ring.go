@@ -16,24 +16,24 @@ type ring [slots]atomic.Uint64
 // age returns by how many slots the word v is older than slot: negative if it is newer. Numbers wrap around.
 func age(slot uint32, v uint64) int32 { return int32(slot - uint32(v>>half)) }
 
-// next returns v with one more counted. A caller whose slot is long over counts in the one that took its place.
-func next(slot uint32, v uint64) uint64 {
+// next returns v with n more counted. A caller whose slot is long over counts in the one that took its place.
+func next(slot uint32, v uint64, n uint32) uint64 {
 	if v == 0 || age(slot, v) > 0 { // 0: nothing was ever counted here
-		return uint64(slot)<<half + 1
+		return uint64(slot)<<half + uint64(n)
 	}
-	return v + 1
+	return v + uint64(n)
 }
 
-// tryAdd counts one, unless another goroutine is at the same word.
-func (r *ring) tryAdd(slot uint32) bool {
+// tryAdd counts n, unless another goroutine is at the same word.
+func (r *ring) tryAdd(slot, n uint32) bool {
 	w := &r[slot%slots]
 	v := w.Load()
-	return w.CompareAndSwap(v, next(slot, v))
+	return w.CompareAndSwap(v, next(slot, v, n))
 }
 
-// add counts one.
-func (r *ring) add(slot uint32) {
-	for !r.tryAdd(slot) {
+// add counts n.
+func (r *ring) add(slot, n uint32) {
+	for !r.tryAdd(slot, n) {
 	}
 }
 

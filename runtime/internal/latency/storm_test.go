@@ -86,7 +86,7 @@ func (w *world) draw() time.Duration {
 // call makes one attempt, and another one after the delay if that is known, and allowed; the first answer wins.
 func (w *world) call() {
 	w.firsts++
-	w.cap.Deposit(w.now)
+	w.cap.Deposit(w.now, 1)
 	begun, done := []int64{w.now}, false
 	answer := func(attempt int) func() {
 		return func() {

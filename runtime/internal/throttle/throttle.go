@@ -5,7 +5,7 @@
 //	}
 //	switch err := call(); {
 //	case accepted(err):
-//		t.Accepted(end)
+//		t.Accepted(end, 1)
 //	case overloaded(err):
 //		t.Refused(end)
 //	}
@@ -80,7 +80,7 @@ func New(cfg Config) *Throttle {
 // Allow tells whether a call may go out; random must be evenly distributed. Of a call that goes out, one of Accepted and
 // Refused is to be told; neither, if it tells nothing of the server: the caller's own cancel, or a call that was not sent.
 func (t *Throttle) Allow(now int64, random func() uint64) bool {
-	if now >= t.staleAt.Load() {
+	if t.Stale(now) {
 		t.recompute(now)
 	}
 	if below := t.below.Load(); below == 0 || random() >= below {
@@ -93,8 +93,11 @@ func (t *Throttle) Allow(now int64, random func() uint64) bool {
 	return false
 }
 
-// Accepted reports a call that the server took, whatever it answered.
-func (t *Throttle) Accepted(now int64) { t.calls.Add(now, accepted, 1) }
+// Stale tells whether Allow is about to count the calls of the window, so that those reported before it matter.
+func (t *Throttle) Stale(now int64) bool { return now >= t.staleAt.Load() }
+
+// Accepted reports n calls that the server took, whatever it answered.
+func (t *Throttle) Accepted(now int64, n uint32) { t.calls.Add(now, accepted, n) }
 
 // Refused reports a call that the server, or what stands before it, turned away because it has too much to do.
 func (t *Throttle) Refused(now int64) { t.calls.Add(now, refusedThere, 1) }

@@ -37,7 +37,7 @@ func TestTheBooksFormula(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			th := New(Config{K: tt.k, Window: time.Minute})
 			for range tt.accepted {
-				th.Accepted(0)
+				th.Accepted(0, 1)
 			}
 			for range tt.refused {
 				th.Refused(0)
@@ -77,7 +77,7 @@ func TestObserveSeesTheCallsThatItWouldRefuse(t *testing.T) {
 			refused++
 		}
 		if i%4 == 0 { // it goes out, whatever Allow says
-			th.Accepted(now)
+			th.Accepted(now, 1)
 		} else {
 			th.Refused(now)
 		}
@@ -110,7 +110,7 @@ func TestAnOverloadedServerSeesKTimesWhatItAccepts(t *testing.T) {
 				continue
 			}
 			room--
-			th.Accepted(now)
+			th.Accepted(now, 1)
 		}
 		return seen
 	}
@@ -167,7 +167,7 @@ func TestAgreesWithTheModel(t *testing.T) {
 			case refuse && !cfg.Observe:
 				events = append(events, event{tick, refusedHere})
 			case o == 0:
-				th.Accepted(now)
+				th.Accepted(now, 1)
 				events = append(events, event{tick, accepted})
 			case o <= 3:
 				th.Refused(now)
@@ -195,7 +195,7 @@ func TestManyGoroutinesLoseNoCall(t *testing.T) {
 				case !th.Allow(now, random.Uint64):
 					refused.Add(1)
 				case random.IntN(3) == 0:
-					th.Accepted(now)
+					th.Accepted(now, 1)
 				default:
 					th.Refused(now)
 				}
@@ -215,7 +215,7 @@ func TestACallDoesNotAllocate(t *testing.T) {
 	if n := testing.AllocsPerRun(100, func() {
 		now += refresh
 		th.Allow(now, always(1))
-		th.Accepted(now)
+		th.Accepted(now, 1)
 	}); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
@@ -224,7 +224,7 @@ func TestACallDoesNotAllocate(t *testing.T) {
 func BenchmarkCall(b *testing.B) {
 	call := func(th *Throttle, now int64) {
 		th.Allow(now, always(uint64(now)))
-		th.Accepted(now)
+		th.Accepted(now, 1)
 	}
 	b.Run("serial", func(b *testing.B) {
 		th, now := New(Config{K: 2, Window: time.Minute}), int64(0)
