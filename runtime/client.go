@@ -17,6 +17,7 @@ import (
 	"github.com/goresilient/goresilient/runtime/discovery"
 	"github.com/goresilient/goresilient/runtime/internal/inflight"
 	"github.com/goresilient/goresilient/runtime/internal/ledger"
+	"github.com/goresilient/goresilient/runtime/internal/limit"
 	"github.com/goresilient/goresilient/runtime/policy"
 )
 
@@ -32,6 +33,7 @@ type Client struct {
 
 	calls   inflight.Counter
 	ledgers atomic.Pointer[[]*ledger.Ledger] // of the methods
+	limits  atomic.Pointer[[]*limit.Limiter] // of the service and the methods
 	closed  chan struct{}                    // closed by Close and Shutdown
 	methods map[string]*method               // by full name: "/acme.inventory.v1.InventoryService/GetItem"
 	// unaryDefault and streamDefault are for RPCs of other services, called through Conn.
@@ -61,6 +63,7 @@ func NewClient(service *ServiceDesc, opts ...Option) (*Client, error) {
 	s := newSettings(service, opts)
 	s.checkCombinations()
 	c := &Client{desc: service, methods: make(map[string]*method, len(service.Methods)), closed: make(chan struct{}), random: rand.Uint64}
+	c.calls.CountElsewhere(c.permitted)
 	c.observer, c.background = joinObservers(s.observers), context.WithoutCancel(s.ctx)
 	c.callUnary, c.attemptUnary = chainUnary(s.unary), chainUnary(s.attemptUnary)
 	c.callStream, c.attemptStream = chainStream(s.stream), chainStream(s.attemptStreams)
@@ -192,15 +195,33 @@ func (c *Client) compile(layers policy.Stack) {
 	c.unaryDefault.compile(layers, service)
 	c.streamDefault.compile(layers, service)
 	var ledgers []*ledger.Ledger
+	limits := present(nil, c.guards.limit)
 	for _, m := range c.methods {
-		if l := m.guards.ledger.guard; l != nil {
-			ledgers = append(ledgers, l)
-		}
+		ledgers, limits = present(ledgers, m.guards.ledger.guard), present(limits, m.guards.limit)
 	}
 	c.ledgers.Store(&ledgers)
+	c.limits.Store(&limits)
 	if c.channel != nil && c.repeats() {
 		c.channel.state.Record(true)
 	}
+}
+
+// present appends g to list, unless it is nil.
+func present[G any](list []*G, g *G) []*G {
+	if g == nil {
+		return list
+	}
+	return append(list, g)
+}
+
+// permitted returns how many calls are counted by the permit that they hold.
+func (c *Client) permitted() (n int64) {
+	if limits := c.limits.Load(); limits != nil {
+		for _, l := range *limits {
+			n += l.Calls()
+		}
+	}
+	return n
 }
 
 // postLedgers has the guards told of all calls that went well.

@@ -26,7 +26,7 @@ func PermitsHeld(c *Client) (n int) {
 	}
 	seen := make(map[*limit.Limiter]bool)
 	for _, p := range plans {
-		for _, s := range p.guards.scopes {
+		for _, s := range []scope{p.guards.own, p.guards.service} {
 			if s.limit != nil && !seen[s.limit] {
 				seen[s.limit] = true
 				counts := s.limit.Counts()

@@ -64,7 +64,7 @@ func (m *method) run(ctx context.Context, p *plan, fullName string, in, out any,
 	ended := false
 	defer func() {
 		if !ended { // an interceptor has panicked
-			p.guards.abandon(&admitted)
+			p.guards.abandon(&admitted, clock.Now())
 		}
 	}()
 	var reply any

@@ -2,8 +2,6 @@ package goresilient
 
 import (
 	"context"
-	"errors"
-	"slices"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -11,7 +9,6 @@ import (
 
 	"github.com/goresilient/goresilient/runtime/internal/breaker"
 	"github.com/goresilient/goresilient/runtime/internal/budget"
-	"github.com/goresilient/goresilient/runtime/internal/clock"
 	"github.com/goresilient/goresilient/runtime/internal/latency"
 	"github.com/goresilient/goresilient/runtime/internal/ledger"
 	"github.com/goresilient/goresilient/runtime/internal/limit"
@@ -22,15 +19,19 @@ import (
 // guards are what the calls of a plan must pass, from the outside in, and what they report to. It is immutable; what it
 // points to is shared with the plans before and after it, as long as policy leaves its parameters alone.
 type guards struct {
-	client   *Client
-	scopes   []scope // of the method, of the service; those that have something on
-	throttle *throttle.Throttle
+	client *Client
+	// Those of the method, and those of the service over all its methods. A call asks those of the method first.
+	own, service scope
+	throttle     *throttle.Throttle
 	// observeThrottle is whether the throttle only counts what it would refuse.
 	observeThrottle bool
 	breakers        bool // some scope has one
 	limited         bool // some scope has one
 	queued          bool // some limit lets attempts wait
-	clocked         bool // something asks when a call ends
+	// counts is the scope of which a permit counts the call that holds it, so that the client need not: while a call that goes
+	// the short way makes its first attempt.
+	counts  counting
+	clocked bool // something asks when a call ends
 
 	budget   *budget.Budget     // nil for no bound on retries and hedges
 	hedges   *budget.Budget     // nil without hedging
@@ -46,35 +47,37 @@ type guards struct {
 // scope is the guards of a method, or of a service over all its methods. nil is off.
 type scope struct {
 	perMethod bool
-	rate      *rate.Limiter
-	breaker   *breaker.Breaker
-	failures  codeSet // of the breaker
-	limit     *limit.Limiter
 	queued    bool // attempts may wait for the limit
-
 	// Those that count what they would refuse, and refuse nothing. The breaker knows of it itself.
 	observeRate, observeLimit bool
+
+	rate     *rate.Limiter
+	breaker  *breaker.Breaker
+	failures codeSet // of the breaker
+	limit    *limit.Limiter
 }
 
-// maxScopes is how many there are.
-const maxScopes = 2
+// any tells whether a guard of the scope is on.
+func (s *scope) any() bool { return s.rate != nil || s.breaker != nil || s.limit != nil }
 
-// admission is what a call was let through with.
+// admission is what the breakers let a call through with.
 type admission struct {
-	permits [maxScopes]breaker.Permit
+	own, service breaker.Permit
 }
 
 // none tells whether there is nothing to pass.
-func (g *guards) none() bool { return len(g.scopes) == 0 && g.throttle == nil }
+func (g *guards) none() bool { return !g.own.any() && !g.service.any() && g.throttle == nil }
 
 // admit lets a call through with a, which is zero, or says what refused it.
-func (g *guards) admit(ctx context.Context, fullName string, now int64, a *admission) (refused *RefusedError) {
-	for i := range g.scopes {
-		if s := &g.scopes[i]; s.rate != nil && !s.rate.Allow(now) {
-			refused = &RefusedError{Method: fullName, Guard: GuardRateLimit, PerMethod: s.perMethod, RetryAfter: s.rate.RetryAfter(now)}
-			if g.refuses(ctx, refused, s.observeRate) {
-				return refused
-			}
+func (g *guards) admit(ctx context.Context, fullName string, now int64, a *admission) *RefusedError {
+	if r := g.own.rate; r != nil && !r.Allow(now) {
+		if refused := g.tooFast(ctx, fullName, now, &g.own); refused != nil {
+			return refused
+		}
+	}
+	if r := g.service.rate; r != nil && !r.Allow(now) {
+		if refused := g.tooFast(ctx, fullName, now, &g.service); refused != nil {
+			return refused
 		}
 	}
 	if t := g.throttle; t != nil {
@@ -82,42 +85,48 @@ func (g *guards) admit(ctx context.Context, fullName string, now int64, a *admis
 			g.client.postLedgers(now)
 		}
 		if !t.Allow(now, g.client.random) {
-			refused = &RefusedError{Method: fullName, Guard: GuardAdaptiveThrottle}
+			refused := &RefusedError{Method: fullName, Guard: GuardAdaptiveThrottle}
 			if g.refuses(ctx, refused, g.observeThrottle) {
 				return refused
 			}
 		}
 	}
-	if g.breakers {
-		return g.pass(ctx, a, fullName, now)
+	if b := g.own.breaker; b != nil {
+		var ok bool
+		if a.own, ok = b.Allow(now); a.own == (breaker.Permit{}) {
+			if refused := g.broken(ctx, fullName, now, &g.own, ok); refused != nil {
+				return refused
+			}
+		}
+	}
+	if b := g.service.breaker; b != nil {
+		var ok bool
+		if a.service, ok = b.Allow(now); a.service == (breaker.Permit{}) {
+			if refused := g.broken(ctx, fullName, now, &g.service, ok); refused != nil {
+				g.abandon(a, now) // the probe that the other one may have given
+				return refused
+			}
+		}
 	}
 	return nil
 }
 
-// pass asks the breakers.
-func (g *guards) pass(ctx context.Context, a *admission, fullName string, now int64) *RefusedError {
-	for i := range g.scopes {
-		s := &g.scopes[i]
-		if s.breaker == nil {
-			continue
-		}
-		permit, ok := s.breaker.Allow(now)
-		if permit != (breaker.Permit{}) {
-			a.permits[i] = permit
-			continue
-		}
-		refused := &RefusedError{Method: fullName, Guard: GuardCircuitBreaker, PerMethod: s.perMethod, RetryAfter: s.breaker.RetryAfter(now)}
-		if !g.refuses(ctx, refused, ok) { // one that only observes lets the call through, without a permit
-			continue
-		}
-		for j := range g.scopes[:i] { // the probe that another may have given
-			if b := g.scopes[j].breaker; b != nil {
-				b.Done(a.permits[j], now, breaker.Neutral, 0)
-			}
-		}
-		return refused
+// tooFast is what comes of a call that is beyond the rate limit of s.
+func (g *guards) tooFast(ctx context.Context, fullName string, now int64, s *scope) *RefusedError {
+	refused := &RefusedError{Method: fullName, Guard: GuardRateLimit, PerMethod: s.perMethod, RetryAfter: s.rate.RetryAfter(now)}
+	if !g.refuses(ctx, refused, s.observeRate) {
+		return nil
 	}
-	return nil
+	return refused
+}
+
+// broken is what comes of a call that the breaker of s gave no permit; observed is whether it only observes.
+func (g *guards) broken(ctx context.Context, fullName string, now int64, s *scope, observed bool) *RefusedError {
+	refused := &RefusedError{Method: fullName, Guard: GuardCircuitBreaker, PerMethod: s.perMethod, RetryAfter: s.breaker.RetryAfter(now)}
+	if !g.refuses(ctx, refused, observed) {
+		return nil
+	}
+	return refused
 }
 
 // refuses tells the observer of a refusal. It returns false if nothing is refused, since the guard only observes.
@@ -126,105 +135,6 @@ func (g *guards) refuses(ctx context.Context, r *RefusedError, observed bool) bo
 		o.Observe(ctx, &RefusalEvent{Refusal: r, Observed: observed})
 	}
 	return !observed
-}
-
-// succeeded reports that an admitted call has ended well with its first attempt, at now, as most do.
-func (g *guards) succeeded(a *admission, start, now int64) {
-	if g.latency != nil {
-		g.latency.Record(time.Duration(now - start))
-	}
-	switch {
-	case g.ledger == nil:
-	case g.ordinary(a, time.Duration(now-start)):
-		g.ledger.Add(now)
-	default:
-		g.deposit(start)
-		g.settle(a, nil, nil, start, now)
-	}
-}
-
-// ordinary tells whether the breakers need not judge the success of a call that took so long.
-func (g *guards) ordinary(a *admission, took time.Duration) bool {
-	if g.breakers {
-		for i := range g.scopes {
-			if b := g.scopes[i].breaker; b != nil && !b.Ordinary(a.permits[i], took) {
-				return false
-			}
-		}
-	}
-	return true
-}
-
-// settle reports how an admitted call ended, at now. The context is its caller's; an error may need it.
-func (g *guards) settle(a *admission, ctx context.Context, err error, start, now int64) {
-	if g.throttle == nil && !g.breakers {
-		return
-	}
-	if err != nil || !g.ordinary(a, time.Duration(now-start)) {
-		g.client.postLedgers(now)
-	}
-	code := codes.OK
-	neutral := false
-	if err != nil {
-		err = sent(err)
-		code = status.Code(err)
-		neutral = code == codes.Canceled && isCancelled(ctx) || code == codes.DeadlineExceeded && cameLate(ctx, now-start) || refusedHere(err)
-	}
-	if t := g.throttle; t != nil && !neutral {
-		if code == codes.Unavailable || code == codes.ResourceExhausted {
-			t.Refused(now)
-		} else {
-			t.Accepted(now, 1)
-		}
-	}
-	if !g.breakers {
-		return
-	}
-	for i := range g.scopes {
-		s := &g.scopes[i]
-		if s.breaker == nil {
-			continue
-		}
-		outcome := breaker.Success
-		switch {
-		case neutral:
-			outcome = breaker.Neutral
-		case s.failures.has(code):
-			outcome = breaker.Failure
-		}
-		s.breaker.Done(a.permits[i], now, outcome, time.Duration(now-start))
-	}
-}
-
-// sent returns what the servers have made of a call that ended with err: if a guard of this client kept the last attempt from
-// them, how the one before ended.
-func sent(err error) error {
-	var c *CallError
-	if !refusedHere(err) || !errors.As(err, &c) {
-		return err
-	}
-	for _, a := range slices.Backward(c.Attempts) {
-		if !refusedHere(a.Err) {
-			return a.Err
-		}
-	}
-	return err
-}
-
-// cameLate tells whether the caller's deadline had passed before its call began, a while ago: no server saw it.
-func cameLate(ctx context.Context, ago int64) bool {
-	d, ok := ctx.Deadline()
-	return ok && int64(time.Since(d)) >= ago
-}
-
-// abandon gives back what an admitted call was let through with, of whose end nothing is known.
-func (g *guards) abandon(a *admission) {
-	now := clock.Now()
-	for i := range g.scopes {
-		if b := g.scopes[i].breaker; b != nil {
-			b.Done(a.permits[i], now, breaker.Neutral, 0)
-		}
-	}
 }
 
 // first counts the first attempt of a call.
@@ -303,66 +213,4 @@ func (g *guards) fastest(now int64) time.Duration {
 	}
 	d, _ := g.floor.Delay(now)
 	return d
-}
-
-// permits are what an attempt holds of the concurrency limits.
-type permits struct {
-	held  [maxScopes]bool
-	since int64
-}
-
-// acquire waits for the permits of an attempt that begins at now, and enters them in p, which is zero.
-func (g *guards) acquire(ctx context.Context, fullName string, now int64, p *permits) error {
-	for i := range g.scopes {
-		s := &g.scopes[i]
-		if s.limit == nil {
-			continue
-		}
-		err := s.limit.Acquire(ctx)
-		if p.held[i] = err == nil; p.held[i] {
-			continue
-		}
-		refused := &RefusedError{Method: fullName, Guard: GuardConcurrencyLimit, PerMethod: s.perMethod, Reason: err.Error()}
-		ended := ctx.Err()
-		if ended == nil || !errors.Is(err, ended) {
-			if !g.refuses(ctx, refused, s.observeLimit) {
-				continue
-			}
-			err = refused
-		} else {
-			err = unsent(ended)
-		}
-		g.release(p, limit.Ignored, now)
-		*p = permits{}
-		return err
-	}
-	p.since = now
-	if g.queued {
-		p.since = clock.Now() // a wait is no latency of the server
-	}
-	return nil
-}
-
-// release gives permits back at now.
-func (g *guards) release(p *permits, outcome limit.Outcome, now int64) {
-	for i := range p.held {
-		if p.held[i] {
-			g.scopes[i].limit.Release(now, time.Duration(now-p.since), outcome)
-		}
-	}
-}
-
-// limitOutcome tells an adaptive limit what to make of the end of an attempt.
-func limitOutcome(ctx context.Context, err error) limit.Outcome {
-	if err == nil {
-		return limit.Success
-	}
-	switch code := status.Code(err); {
-	case code == codes.Canceled, errors.Is(ctx.Err(), context.Canceled):
-		return limit.Ignored
-	case code == codes.DeadlineExceeded, code == codes.ResourceExhausted, code == codes.Unavailable:
-		return limit.Dropped
-	default:
-		return limit.Success
-	}
 }

@@ -35,7 +35,7 @@ func (k *keeper[C, G]) follow(on bool, config C, build func(C) *G) *G {
 type guardSet struct {
 	rate    *rate.Limiter
 	breaker keeper[breaker.Config, breaker.Breaker]
-	limit   *limit.Limiter
+	limit   *limit.Limiter // stays when it is off: calls may still be counted by it
 
 	throttle keeper[throttle.Config, throttle.Throttle] // of a service alone
 	budget   keeper[budget.Config, budget.Budget]       // likewise
@@ -43,18 +43,18 @@ type guardSet struct {
 	latency  *latency.Histogram                         // of a method that retries or hedges
 	quantile keeper[float64, latency.Cached]            // of latency; of a method that hedges
 	floor    keeper[float64, latency.Cached]            // of latency
-	ledger   keeper[counting, ledger.Ledger]            // of a method
+	ledger   keeper[counted, ledger.Ledger]             // of a method
 }
 
-// counting is the guards that a ledger tells of the calls that went well; nil is off.
-type counting struct {
+// counted is the guards that a ledger tells of the calls that went well; nil is off.
+type counted struct {
 	throttle     *throttle.Throttle
 	budget       *budget.Budget
 	own, service *breaker.Breaker
 }
 
 // post tells them of n calls that ended at about now.
-func (c *counting) post(now int64, n uint32) {
+func (c *counted) post(now int64, n uint32) {
 	if c.throttle != nil {
 		c.throttle.Accepted(now, n)
 	}
@@ -69,7 +69,7 @@ func (c *counting) post(now int64, n uint32) {
 	}
 }
 
-func newLedger(c counting) *ledger.Ledger { return ledger.New(c.post) }
+func newLedger(c counted) *ledger.Ledger { return ledger.New(c.post) }
 
 // serviceGuards is what the plans of all methods share.
 type serviceGuards struct {
@@ -112,16 +112,11 @@ func (g *guardSet) followService(c *Client, p *policy.Service) serviceGuards {
 // followMethod returns the guards of a method, whose policy is complete, and those of its service.
 func (g *guardSet) followMethod(m *method, p *policy.Method, service serviceGuards) guards {
 	out := guards{client: m.client, throttle: service.throttle, observeThrottle: service.observeThrottle, budget: service.budget}
-	own := g.scope(m.client, m.fullName, p.CircuitBreaker, p.ConcurrencyLimit, p.RateLimit)
-	own.perMethod = true
-	for _, s := range []scope{own, service.scope} {
-		if s.rate != nil || s.breaker != nil || s.limit != nil {
-			out.scopes = append(out.scopes, s)
-		}
-		out.breakers = out.breakers || s.breaker != nil
-		out.limited = out.limited || s.limit != nil
-		out.queued = out.queued || s.queued
-	}
+	out.own, out.service = g.scope(m.client, m.fullName, p.CircuitBreaker, p.ConcurrencyLimit, p.RateLimit), service.scope
+	out.own.perMethod = true
+	out.breakers = out.own.breaker != nil || out.service.breaker != nil
+	out.limited = out.own.limit != nil || out.service.limit != nil
+	out.queued = out.own.queued || out.service.queued
 	retries, hedges := p.Retry != nil && !*p.Retry.Disabled, p.Hedging != nil && !*p.Hedging.Disabled
 	if !retries && !hedges {
 		out.budget, g.latency, g.floor.guard, g.quantile.guard = nil, nil, nil, nil
@@ -132,8 +127,15 @@ func (g *guardSet) followMethod(m *method, p *policy.Method, service serviceGuar
 	if out.latency != nil {
 		out.floor = g.floor.follow(true, fastTenth, func(q float64) *latency.Cached { return latency.NewCached(out.latency, q) })
 	}
+	switch {
+	case hedges || out.queued: // a hedged call may hold several permits, and one that waits holds none
+	case out.own.limit != nil && !out.own.observeLimit:
+		out.counts = countedByOwn
+	case out.service.limit != nil && !out.service.observeLimit:
+		out.counts = countedByService
+	}
 	if !m.rpc.Streaming() {
-		out.ledger = g.followLedger(counting{out.throttle, out.budget, own.breaker, service.scope.breaker})
+		out.ledger = g.followLedger(counted{out.throttle, out.budget, out.own.breaker, out.service.breaker})
 	}
 	if !hedges {
 		g.hedges.guard, g.quantile.guard = nil, nil
@@ -149,11 +151,11 @@ func (g *guardSet) followMethod(m *method, p *policy.Method, service serviceGuar
 
 // followLedger returns the ledger for what counts, nil if nothing does. The one before posts what it has: few calls that run
 // meanwhile end in it, and are forgotten.
-func (g *guardSet) followLedger(c counting) *ledger.Ledger {
+func (g *guardSet) followLedger(c counted) *ledger.Ledger {
 	if before := g.ledger.guard; before != nil && g.ledger.config != c {
 		before.Flush(clock.Now())
 	}
-	return g.ledger.follow(c != counting{}, c, newLedger)
+	return g.ledger.follow(c != counted{}, c, newLedger)
 }
 
 // scope returns the guards that a service and a method may both have.
@@ -174,8 +176,6 @@ func (g *guardSet) scope(c *Client, method string, cb *policy.CircuitBreaker, cl
 			g.limit.Update(cfg)
 		}
 		s.limit, s.observeLimit, s.queued = g.limit, *cl.Observe, *cl.MaxQueued > 0
-	} else {
-		g.limit = nil
 	}
 	if rl != nil && !*rl.Disabled {
 		if cfg := (rate.Config{PerSecond: *rl.CallsPerSecond, Burst: *rl.Burst}); g.rate == nil {

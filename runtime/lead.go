@@ -76,11 +76,8 @@ func (l *lead) becomeRace() {
 	l.race.running[0] = t
 }
 
-// end ends the attempt. It returns the race that it takes part in, nil if it was alone and has succeeded. l may be nil.
+// end ends the attempt. It returns the race that it takes part in, nil if it was alone and has succeeded.
 func (l *lead) end(failed bool) *race {
-	if l == nil {
-		return nil
-	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.race != nil {

@@ -6,6 +6,8 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/status"
+
+	"github.com/goresilient/goresilient/runtime/internal/inflight"
 )
 
 // UnaryMethod is one unary RPC of a generated client.
@@ -32,17 +34,25 @@ func (u *UnaryMethod[Req, Res]) HashedBy(key func(*Req) uint64) *UnaryMethod[Req
 // Call calls the RPC. The error is a gRPC status, see the errors of this package for what it may carry.
 func (u *UnaryMethod[Req, Res]) Call(ctx context.Context, in *Req, opts ...grpc.CallOption) (*Res, error) {
 	m := u.method
-	token, ok := m.client.calls.Begin()
+	if u.key != nil && m.client.hashes() {
+		opts = keyed(u.key(in), opts)
+	}
+	p := m.plan.Load()
+	short := m.short(ctx, p, opts)
+	running, ok := m.begin(p, short)
 	if !ok {
 		finishRefused(opts, ErrClosed)
 		return nil, ErrClosed
 	}
-	defer m.client.calls.End(token)
-	if u.key != nil && m.client.hashes() {
-		opts = keyed(u.key(in), opts)
+	defer func() { m.client.calls.End(running) }()
+	reply, heard := newReply[Res](p)
+	var out any = reply
+	var err error
+	if short {
+		out, err = m.direct(ctx, p, in, reply, heard, &running)
+	} else {
+		out, err = m.intercepted(ctx, p, m.fullName, in, reply, opts)
 	}
-	reply, heard := newReply[Res](m.plan.Load())
-	out, err := m.intercepted(ctx, m.fullName, in, reply, heard, opts)
 	if err != nil {
 		if u.fallback != nil {
 			return u.fallback(ctx, in, err)
@@ -54,33 +64,42 @@ func (u *UnaryMethod[Req, Res]) Call(ctx context.Context, in *Req, opts ...grpc.
 
 // call makes a call that is not typed.
 func (m *method) call(ctx context.Context, fullName string, in, out any, opts []grpc.CallOption) error {
-	token, ok := m.client.calls.Begin()
+	running, ok := m.client.calls.Begin()
 	if !ok {
 		finishRefused(opts, ErrClosed)
 		return ErrClosed
 	}
-	defer m.client.calls.End(token)
-	reply, err := m.intercepted(ctx, fullName, in, out, nil, opts)
+	defer m.client.calls.End(running)
+	reply, err := m.intercepted(ctx, m.plan.Load(), fullName, in, out, opts)
 	if err == nil && reply != out {
 		handOver(out, reply)
 	}
 	return err
 }
 
+// short tells whether a call goes the short way; see [method.direct].
+func (m *method) short(ctx context.Context, p *plan, opts []grpc.CallOption) bool {
+	return len(opts) == 0 && m.client.callUnary == nil && p.suits(ctx)
+}
+
+// begin counts a call, unless it goes the short way and a permit will. ok is false if the client is closed.
+func (m *method) begin(p *plan, short bool) (running inflight.Token, ok bool) {
+	if short && p.guards.counts != countedByNone {
+		return 0, !m.client.calls.Closed()
+	}
+	return m.client.calls.Begin()
+}
+
 // intercepted is the call from its interceptors in. It returns the reply, which may be another message than out; out is then
 // as undefined as after an error.
-func (m *method) intercepted(ctx context.Context, fullName string, in, out any, heard *attemptState, opts []grpc.CallOption) (any, error) {
+func (m *method) intercepted(ctx context.Context, p *plan, fullName string, in, out any, opts []grpc.CallOption) (any, error) {
 	c := m.client
 	if c.callUnary != nil {
 		return out, c.callUnary(ctx, fullName, in, out, c.grpc, m.governed, opts...)
 	}
-	p := m.plan.Load()
 	if p.bare && len(opts) == 0 {
 		// Fewer frames for the most frequent case: on a new goroutine each one adds to what is copied when its stack grows.
 		return out, asStatus(c.conn.Invoke(ctx, fullName, in, out, p.options...))
-	}
-	if len(opts) == 0 && p.suits(ctx) {
-		return m.direct(ctx, p, fullName, in, out, heard)
 	}
 	return m.run(ctx, p, fullName, in, out, opts)
 }

@@ -22,20 +22,26 @@ type Counter struct {
 		_ [cacheLine - 8]byte
 	}
 	closed atomic.Bool
+	// elsewhere returns how many running calls are counted by others; nil for none. Written by CountElsewhere.
+	elsewhere func() int64
 
 	once  sync.Once
 	woken chan struct{} // receives after each End once the Counter is closed; made by init
 }
 
-// Token is what End needs of Begin.
+// Token is what End needs of Begin. The zero Token counts nothing.
 type Token uint32
+
+// CountElsewhere has the Counter take for running as well what f returns: calls that somebody counts anyway, for another
+// reason. Whoever does looks at Closed after he has counted a call, as Begin does, and calls Left when one ends. It must be
+// called before anything else is.
+func (c *Counter) CountElsewhere(f func() int64) { c.elsewhere = f }
 
 func (c *Counter) init() { c.once.Do(func() { c.woken = make(chan struct{}, 1) }) }
 
 // Begin counts a call; ok is false, and nothing is counted, once the Counter is closed.
 func (c *Counter) Begin() (t Token, ok bool) {
-	t = Token(stripe.Here() % shards)
-	c.shards[t].n.Add(1)
+	t = c.Enter()
 	// The call is counted before closed is read, and Close writes closed before Wait counts: a call that got through
 	// here is one that Wait sees.
 	if c.closed.Load() {
@@ -45,9 +51,24 @@ func (c *Counter) Begin() (t Token, ok bool) {
 	return t, true
 }
 
-// End takes back one Begin.
+// Enter counts a call that runs already, whether or not the Counter is closed: one that was counted elsewhere until now.
+func (c *Counter) Enter() Token {
+	shard := stripe.Here() % shards
+	c.shards[shard].n.Add(1)
+	return Token(shard + 1)
+}
+
+// End takes back one Begin or Enter.
 func (c *Counter) End(t Token) {
-	c.shards[t].n.Add(-1)
+	if t == 0 {
+		return
+	}
+	c.shards[t-1].n.Add(-1)
+	c.Left()
+}
+
+// Left tells Wait that a call has ended, or is no longer counted elsewhere.
+func (c *Counter) Left() {
 	if c.closed.Load() {
 		c.wake()
 	}
@@ -70,6 +91,9 @@ func (c *Counter) Closed() bool { return c.closed.Load() }
 // Running returns how many calls have begun and not ended.
 func (c *Counter) Running() int64 {
 	var n int64
+	if c.elsewhere != nil {
+		n = c.elsewhere() // first: a call may come from there to the shards, and never goes back
+	}
 	for i := range c.shards {
 		n += c.shards[i].n.Load()
 	}

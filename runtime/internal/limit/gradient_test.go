@@ -40,7 +40,7 @@ func (s *server) run(l *Limiter, random *rand.Rand, from, to, perSecond float64)
 	for next < to {
 		if len(s.busy) > 0 && s.busy[0].at <= next {
 			c := heap.Pop(&s.busy).(completion)
-			l.Release(int64(c.at*1e9), time.Duration((c.at-c.sent)*1e9), Success)
+			l.Release(int64(c.at*1e9), time.Duration((c.at-c.sent)*1e9), Success, false)
 			served++
 			if len(s.queue) > 0 && len(s.busy) < s.workers {
 				s.start(c.at, s.queue[0])
@@ -122,7 +122,7 @@ func TestDropsLowerTheLimitToItsBound(t *testing.T) {
 	for range 500 {
 		now += int64(10 * time.Millisecond)
 		l.TryAcquire()
-		l.Release(now, 0, Dropped)
+		l.Release(now, 0, Dropped, false)
 		if got := l.Counts().Limit; got > previous {
 			t.Fatalf("the limit rose from %d to %d", previous, got)
 		}
@@ -139,7 +139,7 @@ func TestALimitThatIsNotUsedStays(t *testing.T) {
 	for i := range 5000 {
 		now += int64(10 * time.Millisecond)
 		l.TryAcquire()
-		l.Release(now, time.Duration(1+i%7)*time.Millisecond, Success)
+		l.Release(now, time.Duration(1+i%7)*time.Millisecond, Success, false)
 	}
 	if got := l.Counts().Limit; got != initialLimit {
 		t.Errorf("limit %d, want %d", got, initialLimit)
@@ -152,7 +152,7 @@ func TestIgnoredCallsLeaveNoTrace(t *testing.T) {
 	for range 5000 {
 		now += int64(10 * time.Millisecond)
 		l.TryAcquire()
-		l.Release(now, time.Hour, Ignored)
+		l.Release(now, time.Hour, Ignored, false)
 	}
 	if l.samples.sum.Load() != 0 || l.samples.mostRunning.Load() != 0 || l.gradient.updates != 0 {
 		t.Error("ignored calls were taken in")

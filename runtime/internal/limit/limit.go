@@ -1,11 +1,11 @@
 // Package limit bounds how many calls run at once (a bulkhead), at a number given or found from latency, with a queue
 // for those that must wait.
 //
-//	if err := l.Acquire(ctx); err != nil {
+//	if err := l.Acquire(ctx, false); err != nil {
 //		return err
 //	}
 //	err := call()
-//	l.Release(end, end-begin, outcomeOf(err))
+//	l.Release(end, end-begin, outcomeOf(err), false)
 package limit
 
 import (
@@ -76,15 +76,24 @@ type Counts struct {
 	Refused uint64
 }
 
+// The word of a limiter has, from its low bits on: the calls that are counted with their permit, the permits that are held, and
+// the calls that wait for one. There is room for the most
+// calls, twice as many permits (in observe mode), and the most that wait.
 const (
-	// oneWaiting is one waiting call in the word of a limiter.
-	oneWaiting = 1 << 32
-	callMask   = oneWaiting - 1
+	oneCall    = 1
+	onePermit  = 1 << 22
+	oneWaiting = 1 << 43
 )
+
+// permitsOf returns the permits of a word. While a call waits, it is larger than any limit.
+func permitsOf(word uint64) uint64 { return word / onePermit }
+
+// running returns how many permits of a word are held.
+func running(word uint64) uint64 { return word % oneWaiting / onePermit }
 
 // Limiter hands out permits, first come, first served.
 //
-// All methods may be called concurrently. TryAcquire, Acquire where a permit is free, and Release where no call waits
+// All methods may be called concurrently. Try, Acquire where a permit is free, and Release where no call waits
 // are a compare-and-swap and neither lock nor allocate, except that Release has an adaptive limit computed ten times a
 // second. Only Acquire blocks, reads a clock or has a timer, and only where the call must wait. Create it with [New].
 type Limiter struct {
@@ -92,15 +101,15 @@ type Limiter struct {
 	limit atomic.Uint64 // in observe mode, with the calls that might wait
 
 	_ [stripe.LineSize]byte
-	// word holds the calls that wait in its high half and those that run in its low half, so that a caller in a hurry
-	// never overtakes one that waits. While a call waits, no permit is free.
+	// word holds the calls that wait above the permits that are held, so that a caller in a hurry never overtakes one that
+	// waits. While a call waits, no permit is free.
 	word atomic.Uint64
 
 	_       [stripe.LineSize]byte
 	held    atomic.Int64 // moving average of how long a permit is held, in nanoseconds
 	samples samples
 
-	mu       sync.Mutex // guards changes of cfg and limit, the half of word that counts waiting calls, and what follows
+	mu       sync.Mutex // guards changes of cfg and limit, the part of word that counts waiting calls, and what follows
 	queue    queue
 	gradient gradient
 
@@ -126,19 +135,36 @@ func (l *Limiter) Update(cfg Config) {
 	l.setLimit(&cfg)
 }
 
-// TryAcquire takes a permit if one is free and no call waits for it. Its error is ErrFull.
-func (l *Limiter) TryAcquire() error {
-	if l.take() {
-		return nil
+// Try takes a permit if one is free and no call waits for it; if there is none, Acquire tells why, or waits. With call, the permit
+// counts a call that nobody else counts: it is one of Calls until Release.
+func (l *Limiter) Try(call bool) bool {
+	limit, counts := l.limit.Load(), worth(call)
+	for {
+		w := l.word.Load()
+		if permitsOf(w) >= limit {
+			return false
+		}
+		if l.word.CompareAndSwap(w, w+counts) {
+			return true
+		}
 	}
-	l.refused.Add(1)
-	return ErrFull
 }
 
-// Acquire takes a permit, and waits for one as the configuration allows. Its error is one of those above, or that of
-// ctx.
-func (l *Limiter) Acquire(ctx context.Context) error {
-	if l.take() {
+// worth returns what a permit adds to the word.
+func worth(call bool) uint64 {
+	if call {
+		return onePermit + oneCall
+	}
+	return onePermit
+}
+
+// Calls returns how many calls are counted by their permits.
+func (l *Limiter) Calls() int64 { return int64(l.word.Load() % onePermit) }
+
+// Acquire takes a permit, and waits for one as the configuration allows; a call that waits is not yet one of Calls. The error is
+// one of those above, or that of ctx.
+func (l *Limiter) Acquire(ctx context.Context, call bool) error {
+	if l.Try(call) {
 		return nil
 	}
 	cfg := l.cfg.Load()
@@ -146,21 +172,36 @@ func (l *Limiter) Acquire(ctx context.Context) error {
 		l.refused.Add(1)
 		return ErrFull
 	}
-	return l.wait(ctx, cfg)
+	err := l.wait(ctx, cfg)
+	if err == nil && call {
+		l.word.Add(oneCall)
+	}
+	return err
 }
 
-// Release gives a permit back. now is the end of the call, in nanoseconds since any fixed time, not negative, and took
-// its time with the permit; neither matters to an ignored call.
-func (l *Limiter) Release(now int64, took time.Duration, o Outcome) {
-	running := l.giveBack()
+// Release gives a permit back, which was taken with the same call. now is the end of the attempt, in nanoseconds since any fixed
+// time, not negative, and took its time with the permit; neither matters to an ignored one.
+func (l *Limiter) Release(now int64, took time.Duration, o Outcome, call bool) {
+	w := l.word.Load()
+	if w >= oneWaiting || !l.word.CompareAndSwap(w, w-worth(call)) {
+		w = l.giveBack()
+		if call {
+			l.word.Add(^uint64(oneCall - 1)) // afterwards: until then it runs
+		}
+	}
+	l.released(now, took, o, w)
+}
+
+// released learns from a permit that was given back; the word is that of before.
+func (l *Limiter) released(now int64, took time.Duration, o Outcome, word uint64) {
+	cfg := l.cfg.Load()
 	if o == Ignored {
 		return
 	}
-	cfg := l.cfg.Load()
 	if cfg.MaxQueued > 0 {
 		l.average(took)
 	}
-	if cfg.Adaptive && l.samples.add(now, took, o, running) {
+	if cfg.Adaptive && l.samples.add(now, took, o, running(word)) {
 		l.adapt(now)
 	}
 }
@@ -181,34 +222,20 @@ const heldWeight = 32
 // Counts returns what the limiter does.
 func (l *Limiter) Counts() Counts {
 	w := l.word.Load()
-	return Counts{int(l.limit.Load()), int(w & callMask), int(w / oneWaiting), l.refused.Load()}
+	return Counts{int(l.limit.Load()), int(running(w)), int(w / oneWaiting), l.refused.Load()}
 }
 
-// take takes a free permit.
-func (l *Limiter) take() bool {
-	limit := l.limit.Load()
-	for {
-		w := l.word.Load()
-		if w >= limit { // calls that wait make it larger than any limit
-			return false
-		}
-		if l.word.CompareAndSwap(w, w+1) {
-			return true
-		}
-	}
-}
-
-// giveBack frees a permit, or hands it to the call that has waited longest. It returns how many calls ran.
-func (l *Limiter) giveBack() (running uint64) {
+// giveBack frees a permit, or hands it to the call that has waited longest. It returns the word of before.
+func (l *Limiter) giveBack() (word uint64) {
 	for {
 		w := l.word.Load()
 		if w >= oneWaiting {
 			if l.handOver() {
-				return w & callMask
+				return w
 			}
 			continue
 		}
-		if l.word.CompareAndSwap(w, w-1) {
+		if l.word.CompareAndSwap(w, w-onePermit) {
 			return w
 		}
 	}

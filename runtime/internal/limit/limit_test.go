@@ -32,12 +32,12 @@ func TestNoMorePermitsThanTheLimit(t *testing.T) {
 	if err := l.TryAcquire(); !errors.Is(err, ErrFull) {
 		t.Errorf("beyond the limit: %v", err)
 	}
-	if err := l.Acquire(t.Context()); !errors.Is(err, ErrFull) {
+	if err := l.Acquire(t.Context(), false); !errors.Is(err, ErrFull) {
 		t.Errorf("beyond the limit, without a queue: %v", err)
 	}
 	wantCounts(t, l, Counts{Limit: 2, InFlight: 2, Refused: 2})
-	l.Release(0, 0, Success)
-	if err := l.Acquire(t.Context()); err != nil {
+	l.Release(0, 0, Success, false)
+	if err := l.Acquire(t.Context(), false); err != nil {
 		t.Error(err)
 	}
 }
@@ -45,7 +45,7 @@ func TestNoMorePermitsThanTheLimit(t *testing.T) {
 // waiting queues a call and returns where its result comes.
 func waiting(ctx context.Context, l *Limiter) <-chan error {
 	result := make(chan error, 1)
-	go func() { result <- l.Acquire(ctx) }()
+	go func() { result <- l.Acquire(ctx, false) }()
 	synctest.Wait()
 	return result
 }
@@ -58,7 +58,7 @@ func TestCallsWaitInTurn(t *testing.T) {
 		for range 3 {
 			queue = append(queue, waiting(t.Context(), l))
 		}
-		if err := l.Acquire(t.Context()); !errors.Is(err, ErrFull) {
+		if err := l.Acquire(t.Context(), false); !errors.Is(err, ErrFull) {
 			t.Errorf("beyond the queue: %v", err)
 		}
 		wantCounts(t, l, Counts{Limit: 1, InFlight: 1, Queued: 3, Refused: 1})
@@ -66,7 +66,7 @@ func TestCallsWaitInTurn(t *testing.T) {
 			if err := l.TryAcquire(); err == nil {
 				t.Fatal("a call overtook those that wait")
 			}
-			l.Release(0, time.Millisecond, Success)
+			l.Release(0, time.Millisecond, Success, false)
 			synctest.Wait()
 			select {
 			case err := <-turn:
@@ -77,7 +77,7 @@ func TestCallsWaitInTurn(t *testing.T) {
 				t.Fatalf("call %d did not get its turn", i)
 			}
 		}
-		l.Release(0, 0, Success)
+		l.Release(0, 0, Success, false)
 		wantCounts(t, l, Counts{Limit: 1, Refused: 4})
 	})
 }
@@ -92,7 +92,7 @@ func TestAWaitEnds(t *testing.T) {
 		if err := <-cancelled; !errors.Is(err, context.Canceled) {
 			t.Errorf("a cancelled call: %v", err)
 		}
-		if err := l.Acquire(ctx); !errors.Is(err, context.Canceled) {
+		if err := l.Acquire(ctx, false); !errors.Is(err, context.Canceled) {
 			t.Errorf("a call cancelled before: %v", err)
 		}
 		wantCounts(t, l, Counts{Limit: 1, InFlight: 1, Queued: 1})
@@ -100,7 +100,7 @@ func TestAWaitEnds(t *testing.T) {
 			t.Errorf("after the longest wait: %v", err)
 		}
 		wantCounts(t, l, Counts{Limit: 1, InFlight: 1, Refused: 1})
-		l.Release(0, 0, Ignored)
+		l.Release(0, 0, Ignored, false)
 		wantCounts(t, l, Counts{Limit: 1, Refused: 1})
 	})
 }
@@ -110,19 +110,19 @@ func TestACallWhoseTurnComesTooLateDoesNotWait(t *testing.T) {
 		l := New(Config{Max: 2, MaxQueued: 9})
 		for range 2 {
 			l.TryAcquire()
-			l.Release(0, 100*time.Millisecond, Success)
+			l.Release(0, 100*time.Millisecond, Success, false)
 		}
 		l.TryAcquire()
 		l.TryAcquire()
 		soon, cancel := context.WithTimeout(t.Context(), 80*time.Millisecond)
 		defer cancel()
 		first := waiting(soon, l) // its turn is in 50 ms
-		if err := l.Acquire(soon); !errors.Is(err, ErrHopeless) {
+		if err := l.Acquire(soon, false); !errors.Is(err, ErrHopeless) {
 			t.Errorf("a call whose turn is in 100 ms and that has 80: %v", err)
 		}
 		second := waiting(t.Context(), l)
-		l.Release(0, 100*time.Millisecond, Success)
-		l.Release(0, 100*time.Millisecond, Success)
+		l.Release(0, 100*time.Millisecond, Success, false)
+		l.Release(0, 100*time.Millisecond, Success, false)
 		if err := errors.Join(<-first, <-second); err != nil {
 			t.Error(err)
 		}
@@ -137,9 +137,9 @@ func TestUpdateKeepsPermitsAndPlaces(t *testing.T) {
 		}
 		first, second := waiting(t.Context(), l), waiting(t.Context(), l)
 		l.Update(Config{Max: 3, MaxQueued: 4})
-		l.Release(0, 0, Success)
+		l.Release(0, 0, Success, false)
 		wantCounts(t, l, Counts{Limit: 3, InFlight: 3, Queued: 2}) // the limit has shrunk: the permit is gone
-		l.Release(0, 0, Success)
+		l.Release(0, 0, Success, false)
 		if err := <-first; err != nil {
 			t.Fatal(err)
 		}
@@ -154,7 +154,7 @@ func TestUpdateKeepsPermitsAndPlaces(t *testing.T) {
 		l.Update(Config{})
 		wantCounts(t, l, Counts{Limit: 1, InFlight: 4})
 		for range 4 {
-			l.Release(0, 0, Success)
+			l.Release(0, 0, Success, false)
 		}
 		wantCounts(t, l, Counts{Limit: 1})
 	})
@@ -163,11 +163,11 @@ func TestUpdateKeepsPermitsAndPlaces(t *testing.T) {
 func TestObserveNeverWaits(t *testing.T) {
 	l := New(Config{Max: 2, MaxQueued: 1, Observe: true})
 	for range 3 {
-		if err := l.Acquire(t.Context()); err != nil {
+		if err := l.Acquire(t.Context(), false); err != nil {
 			t.Error(err)
 		}
 	}
-	if err := l.Acquire(t.Context()); !errors.Is(err, ErrFull) {
+	if err := l.Acquire(t.Context(), false); !errors.Is(err, ErrFull) {
 		t.Errorf("beyond the limit and the queue: %v", err)
 	}
 	wantCounts(t, l, Counts{Limit: 3, InFlight: 3, Refused: 1})
@@ -197,7 +197,7 @@ func TestManyGoroutines(t *testing.T) {
 				if random.IntN(4) == 0 {
 					go cancel()
 				}
-				err := l.Acquire(ctx)
+				err := l.Acquire(ctx, false)
 				if err == nil {
 					got.Add(1)
 					n := running.Add(1)
@@ -205,7 +205,7 @@ func TestManyGoroutines(t *testing.T) {
 					}
 					running.Add(-1)
 					took := time.Duration(random.IntN(int(time.Millisecond)))
-					l.Release(clock.Add(int64(time.Millisecond)), took, Outcome(random.IntN(3)))
+					l.Release(clock.Add(int64(time.Millisecond)), took, Outcome(random.IntN(3)), false)
 				}
 				cancel()
 			}
@@ -227,8 +227,8 @@ func TestAFreePermitDoesNotAllocate(t *testing.T) {
 		now := int64(0)
 		if n := testing.AllocsPerRun(1000, func() {
 			now += int64(time.Millisecond)
-			if l.Acquire(t.Context()) == nil {
-				l.Release(now, time.Millisecond, Success)
+			if l.Acquire(t.Context(), false) == nil {
+				l.Release(now, time.Millisecond, Success, false)
 			}
 		}); n != 0 {
 			t.Errorf("%+v: %v allocations", cfg, n)
@@ -247,8 +247,8 @@ func BenchmarkCall(b *testing.B) {
 	} {
 		ctx := b.Context()
 		call := func(l *Limiter, now int64) {
-			if l.Acquire(ctx) == nil {
-				l.Release(now, time.Millisecond, Success)
+			if l.Acquire(ctx, false) == nil {
+				l.Release(now, time.Millisecond, Success, false)
 			}
 		}
 		b.Run(c.name+"/serial", func(b *testing.B) {

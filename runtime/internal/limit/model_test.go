@@ -64,7 +64,7 @@ func history(t *testing.T, rt *rapid.T, steps []int) {
 			}
 		case 2:
 			if running > 0 {
-				l.Release(0, 0, Outcome(arg%3))
+				l.Release(0, 0, Outcome(arg%3), false)
 				running--
 				admit()
 			}

@@ -56,8 +56,8 @@ func (l *Limiter) enqueue(ctx context.Context, cfg *Config, w *waiter) (*list.El
 	defer l.mu.Unlock()
 	for {
 		word := l.word.Load()
-		if word < l.limit.Load() {
-			if l.word.CompareAndSwap(word, word+1) {
+		if permitsOf(word) < l.limit.Load() {
+			if l.word.CompareAndSwap(word, word+onePermit) {
 				return nil, nil
 			}
 			continue
@@ -108,8 +108,8 @@ func (l *Limiter) handOver() bool {
 	if word < oneWaiting {
 		return false
 	}
-	if word&callMask > l.limit.Load() {
-		l.word.Add(^uint64(0))
+	if running(word) > l.limit.Load() {
+		l.word.Add(^uint64(onePermit - 1))
 		return true
 	}
 	l.grantFirst()
@@ -128,10 +128,10 @@ func (l *Limiter) setLimit(cfg *Config) {
 	l.limit.Store(uint64(limit))
 	for {
 		word := l.word.Load()
-		if word < oneWaiting || word&callMask >= uint64(limit) {
+		if word < oneWaiting || running(word) >= uint64(limit) {
 			return
 		}
-		l.word.Add(1)
+		l.word.Add(onePermit)
 		l.grantFirst()
 	}
 }
