@@ -154,6 +154,32 @@ func TestRunningRefusedCall(t *testing.T) {
 	}
 }
 
+// So does one that waits for a permit.
+func TestRunningCallThatWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		conn := newGated()
+		c := mustClient(t, goresilient.WithConn(conn), goresilient.WithPolicy(limited()["queue"]))
+		done, down := make(chan error, 2), make(chan error, 1)
+		for range 2 {
+			go func() {
+				_, err := c.emptyCall.Call(t.Context(), &grpc_testing.Empty{})
+				done <- err
+			}()
+		}
+		synctest.Wait()
+		go func() { down <- c.Shutdown(context.Background()) }()
+		synctest.Wait()
+		if n := c.Snapshot().Running; n != 2 {
+			t.Errorf("%d calls running, want one that is on its way and one that waits", n)
+		}
+		conn.end <- nil
+		conn.end <- nil
+		if err := errors.Join(<-done, <-done, <-down); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // A limit that is switched off, or becomes a queue, while calls hold its permits goes on counting them.
 func TestRunningCallsOfALimitThatChanges(t *testing.T) {
 	for _, change := range []string{"{disabled: true}", "{max_in_flight: 5, max_queued: 5}", "{max_in_flight: 1, observe: true}"} {

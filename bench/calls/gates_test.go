@@ -30,11 +30,11 @@ type gateOf struct {
 // The goals. Each is relative to a peer that runs in the same rounds; none is a time.
 var gates = []gate{
 	{"guards", guards, map[string]gateOf{
-		"gobreaker": {breakerAlone, 0.75, 1.15},
+		"gobreaker": {breakerAlone, 0.75, 0.8},
 	}, 0},
 	{"guards and deadlines", deadlines, map[string]gateOf{
-		"failsafe-go": {failsafeGuards, 0.35, 0.42},
-		"middleware":  {middleware, 0.75, 0.85},
+		"failsafe-go": {failsafeGuards, 0.35, 0.4},
+		"middleware":  {middleware, 0.75, 0.75},
 	}, 2},
 	{"hedging armed", hedged, map[string]gateOf{
 		"failsafe-go": {failsafeHedge, 0.25, 0.25},
@@ -43,8 +43,9 @@ var gates = []gate{
 
 // The rounds of a gate end once its ratio is known to within the margin.
 const (
-	gateStep, gateMost = 200, 2000
-	gateMargin         = 0.02
+	gateWarm           = 1500
+	gateStep, gateMost = 1000, 5000
+	gateMargin         = 0.01
 )
 
 func TestGates(t *testing.T) {
@@ -61,6 +62,7 @@ func holdGate(t *testing.T, g gate, of gateOf) {
 	own := contest.Allocations(t, mine) - contest.Allocations(t, none)
 	match := contest.New(t, 1, batch, mine, through(t, of.peer, hollow), none)
 	net := func(s contest.Samples) []float64 { return s.NetRatios(0, 1, 2) }
+	match.Warm(t, gateWarm)
 	match.Settle(t, gateStep, gateMost, gateMargin, net)
 	ratio := contest.Median(net(match.Times))
 	t.Logf("ours adds %.0f ns and %.0f allocations, %s %.0f ns, ratio %.3f (goal %.2f), %d rounds", contest.Median(match.Times.Added(0, 2)), own,

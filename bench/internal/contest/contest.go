@@ -112,6 +112,14 @@ func (c *Contest) Bench(b *testing.B) {
 	b.ReportMetric(high, "ratio-high")
 }
 
+// Warm runs rounds that do not count: a process that has just begun runs slower, and not all of its code by as much.
+func (c *Contest) Warm(tb testing.TB, rounds int) {
+	for range rounds {
+		c.Round(tb)
+	}
+	clear(c.Times)
+}
+
 // Settle runs rounds, step at a time, until what is asked is known to within the margin given, but no more than most.
 func (c *Contest) Settle(tb testing.TB, step, most int, margin float64, asked func(Samples) []float64) {
 	for c.Times.Rounds() < most {

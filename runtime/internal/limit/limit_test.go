@@ -269,3 +269,40 @@ func BenchmarkCall(b *testing.B) {
 		})
 	}
 }
+
+// A permit may count its call, whatever becomes of the configuration meanwhile.
+func TestCalls(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := New(Config{Max: 2})
+		expect := func(calls int64, inFlight, queued int) {
+			t.Helper()
+			if c := l.Counts(); l.Calls() != calls || c.InFlight != inFlight || c.Queued != queued {
+				t.Fatalf("%d calls are counted, %d permits held, %d calls wait; want %d, %d and %d", l.Calls(), c.InFlight, c.Queued, calls, inFlight, queued)
+			}
+		}
+		if !l.Try(true) || !l.Try(false) || l.Try(true) {
+			t.Fatal("Try does not heed the limit")
+		}
+		expect(1, 2, 0)
+		l.Release(0, 0, Success, false)
+		if err := l.Acquire(t.Context(), true); err != nil {
+			t.Fatal(err)
+		}
+		expect(2, 2, 0)
+		l.Update(Config{Max: 2, MaxQueued: 1})
+		go func() {
+			if err := l.Acquire(t.Context(), true); err != nil {
+				t.Error(err)
+			}
+		}()
+		synctest.Wait()
+		expect(2, 2, 1)
+		l.Release(0, 0, Success, true) // hands its permit over
+		synctest.Wait()
+		expect(2, 2, 0)
+		l.Update(Config{Max: 1})
+		l.Release(0, 0, Success, true)
+		l.Release(0, 0, Ignored, true)
+		expect(0, 0, 0)
+	})
+}
