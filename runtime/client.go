@@ -32,7 +32,7 @@ type Client struct {
 	atStart *policy.Service  // what was in force when the client was made
 
 	calls   inflight.Counter
-	ledgers atomic.Pointer[[]*ledger.Ledger] // of the methods
+	ledgers ledgers
 	limits  atomic.Pointer[[]*limit.Limiter] // of the service and the methods
 	closed  chan struct{}                    // closed by Close and Shutdown
 	methods map[string]*method               // by full name: "/acme.inventory.v1.InventoryService/GetItem"
@@ -185,22 +185,25 @@ func checkMethod(m *policy.Method) policy.Problems {
 	return ps
 }
 
-// compile makes each RPC's plan.
+// compile makes each RPC's plan, and puts them in force.
 func (c *Client) compile(layers policy.Stack) {
 	merged, _ := layers.Service()
 	service := c.guards.followService(c, policy.Complete(merged))
-	for _, m := range c.methods {
-		m.compile(layers, service)
-	}
-	c.unaryDefault.compile(layers, service)
-	c.streamDefault.compile(layers, service)
-	var ledgers []*ledger.Ledger
+	methods := append(slices.Collect(maps.Values(c.methods)), c.unaryDefault, c.streamDefault)
+	plans := make([]*plan, len(methods))
+	ledgers := make(map[ledgerTargets]*ledger.Ledger)
 	limits := present(nil, c.guards.limit)
-	for _, m := range c.methods {
-		ledgers, limits = present(ledgers, m.guards.ledger.guard), present(limits, m.guards.limit)
+	for i, m := range methods {
+		plans[i] = m.compile(layers, service)
+		plans[i].writeDown(c, ledgers)
+		limits = present(limits, m.guards.limit)
 	}
-	c.ledgers.Store(&ledgers)
-	c.limits.Store(&limits)
+	c.limits.Store(&limits) // before a call can be counted there
+	c.ledgers.add(ledgers)
+	for i, m := range methods {
+		m.plan.Store(plans[i])
+	}
+	c.ledgers.keep(ledgers)
 	if c.channel != nil && c.repeats() {
 		c.channel.state.Record(true)
 	}
@@ -222,13 +225,6 @@ func (c *Client) permitted() (n int64) {
 		}
 	}
 	return n
-}
-
-// postLedgers has the guards told of all calls that went well.
-func (c *Client) postLedgers(now int64) {
-	for _, l := range *c.ledgers.Load() {
-		l.Flush(now)
-	}
 }
 
 // repeats tells whether any RPC may have several attempts.

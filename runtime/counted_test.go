@@ -96,7 +96,7 @@ func TestRunningCalls(t *testing.T) {
 				<-falling
 				running("fallback")
 				close(landed)
-				if err := errors.Join(<-down); err != nil {
+				if err := <-down; err != nil {
 					t.Error(err)
 				}
 				if err := <-done; err == nil {
@@ -171,6 +171,42 @@ func TestRunningCallThatWaits(t *testing.T) {
 		synctest.Wait()
 		if n := c.Snapshot().Running; n != 2 {
 			t.Errorf("%d calls running, want one that is on its way and one that waits", n)
+		}
+		conn.end <- nil
+		conn.end <- nil
+		if err := errors.Join(<-done, <-done, <-down); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// A call that meets a queue which its plan does not know of waits there as any other, and counts.
+func TestRunningCallThatMeetsAQueue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		conn := newGated()
+		overrides := goresilient.NewOverrides()
+		c := mustClient(t, goresilient.WithConn(conn), goresilient.WithPolicy(limited()["method's"]), goresilient.WithOverrides(overrides))
+		done, down := make(chan error, 2), make(chan error, 1)
+		call := func(ctx context.Context) {
+			_, err := c.emptyCall.Call(ctx, &grpc_testing.Empty{})
+			done <- err
+		}
+		go call(t.Context())
+		<-conn.enter
+		ctx := slowContext{t.Context(), make(chan struct{}), make(chan struct{})}
+		go call(ctx)
+		<-ctx.asked
+		document := "version: goresilient.v1\ndefaults: {method_defaults: {concurrency_limit: {max_in_flight: 1, max_queued: 5}}}\n"
+		if err := overrides.Set("test", []byte(document)); err != nil {
+			t.Fatal(err)
+		}
+		close(ctx.answer)
+		<-ctx.asked
+		synctest.Wait()
+		go func() { down <- c.Shutdown(context.Background()) }()
+		synctest.Wait()
+		if n := c.Snapshot().Running; n != 2 {
+			t.Errorf("%d calls running, want 2", n)
 		}
 		conn.end <- nil
 		conn.end <- nil
@@ -255,7 +291,12 @@ func TestCallThatIsTooLate(t *testing.T) {
 		}
 		t.Run(name, func(t *testing.T) {
 			var sent atomic.Int64
-			c := mustClient(t, goresilient.WithPolicy(p), goresilient.WithConn(fakeConn{invoke: func(context.Context, string, []grpc.CallOption) error {
+			var opts testOptions
+			opts.EmptyCall.Fallback = func(_ context.Context, _ *grpc_testing.Empty, err error) (*grpc_testing.Empty, error) {
+				sent.Add(1)
+				return nil, err
+			}
+			c := mustClient(t, goresilient.WithPolicy(p), opts, goresilient.WithConn(fakeConn{invoke: func(context.Context, string, []grpc.CallOption) error {
 				sent.Add(1)
 				return nil
 			}}))
@@ -297,13 +338,72 @@ func TestCallThatIsTooLate(t *testing.T) {
 	}
 }
 
+// A call that a guard refuses while the client is being closed either counts as running until its fallback has answered, or is
+// refused because the client is closed, and has no fallback.
+func TestRefusedWhileClosing(t *testing.T) {
+	one := &policy.ConcurrencyLimit{MaxInFlight: policy.Set(1)}
+	many := &policy.ConcurrencyLimit{MaxInFlight: policy.Set(100)}
+	policies := map[string]*policy.Service{
+		"rate limit":      {MethodDefaults: &policy.Method{ConcurrencyLimit: many, RateLimit: &policy.RateLimit{CallsPerSecond: policy.Set(1e-3), Burst: policy.Set(1)}}},
+		"method's limit":  {MethodDefaults: &policy.Method{ConcurrencyLimit: one}},
+		"service's limit": {ConcurrencyLimit: one, MethodDefaults: &policy.Method{ConcurrencyLimit: many}},
+	}
+	for name, p := range policies {
+		t.Run(name, func(t *testing.T) {
+			for range 200 {
+				var down atomic.Bool
+				var opts testOptions
+				opts.EmptyCall.Fallback = func(_ context.Context, _ *grpc_testing.Empty, err error) (*grpc_testing.Empty, error) {
+					if down.Load() {
+						t.Error("a fallback runs after Shutdown has returned")
+					}
+					return nil, err
+				}
+				conn := newGated()
+				c := mustClient(t, goresilient.WithPolicy(p), opts, goresilient.WithConn(conn))
+				var calls sync.WaitGroup
+				calls.Go(func() { _, _ = c.emptyCall.Call(t.Context(), &grpc_testing.Empty{}) })
+				<-conn.enter
+				for range 3 {
+					calls.Go(func() {
+						for {
+							if _, err := c.emptyCall.Call(t.Context(), &grpc_testing.Empty{}); errors.Is(err, goresilient.ErrClosed) {
+								return
+							}
+						}
+					})
+				}
+				go func() {
+					conn.end <- nil
+					for range conn.enter { // those that the limit lets through afterwards
+						conn.end <- nil
+					}
+				}()
+				err := c.Shutdown(t.Context())
+				down.Store(true)
+				if err != nil {
+					t.Error(err)
+				}
+				calls.Wait()
+				close(conn.enter)
+			}
+		})
+	}
+}
+
 // No attempt is on its way once Shutdown has returned, and none begins, however many calls begin and end at that moment.
 func TestNoCallOutlivesShutdown(t *testing.T) {
 	for name, p := range limited() {
 		t.Run(name, func(t *testing.T) {
 			for range 10 {
 				var inside, answered, closed atomic.Int64
-				c := mustClient(t, goresilient.WithPolicy(p), goresilient.WithConn(fakeConn{invoke: func(context.Context, string, []grpc.CallOption) error {
+				var opts testOptions
+				opts.EmptyCall.Fallback = func(_ context.Context, _ *grpc_testing.Empty, err error) (*grpc_testing.Empty, error) {
+					inside.Add(1)
+					defer inside.Add(-1)
+					return nil, err
+				}
+				c := mustClient(t, goresilient.WithPolicy(p), opts, goresilient.WithConn(fakeConn{invoke: func(context.Context, string, []grpc.CallOption) error {
 					inside.Add(1)
 					defer inside.Add(-1)
 					return nil
@@ -332,7 +432,7 @@ func TestNoCallOutlivesShutdown(t *testing.T) {
 					t.Error(err)
 				}
 				if n := inside.Load(); n != 0 {
-					t.Errorf("%d attempts are on their way after Shutdown", n)
+					t.Errorf("%d attempts or fallbacks are on their way after Shutdown", n)
 				}
 				calls.Wait()
 				if n := c.Snapshot().Running; n != 0 || closed.Load() != 4 {

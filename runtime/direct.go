@@ -13,11 +13,11 @@ import (
 // suits tells whether a call under ctx, without options of its caller's, can be made by direct: nothing watches its attempts, and
 // the deadline of the first one is what the plan says. A deadline of the caller's that is earlier changes that.
 func (p *plan) suits(ctx context.Context) bool {
-	return p.direct && (p.first.timeout == 0 || p.rules(ctx))
+	return p.direct && (p.first.timeout == 0 || p.setsDeadline(ctx))
 }
 
-// rules tells whether the plan's deadlines are those of a call, and not that of its caller.
-func (p *plan) rules(ctx context.Context) bool {
+// setsDeadline tells whether it is the plan, and not the caller, that says how long the first attempt may take.
+func (p *plan) setsDeadline(ctx context.Context) bool {
 	d, ok := ctx.Deadline()
 	return !ok || p.total > 0 && time.Until(d) > p.total
 }
@@ -25,29 +25,37 @@ func (p *plan) rules(ctx context.Context) bool {
 // direct makes a call that suits the plan. Nearly every call ends with its first attempt, and well: then these few locals are
 // all that is kept of it. One that fails goes on as a [unaryCall], which keeps what a second attempt needs to know.
 //
-// running is how the client counts the call. If that is zero, a permit counts it (see [guards.counts]) as long as the call holds one;
-// when it has failed, running does, which the caller of direct ends.
+// running is how the client counts the call. If that is zero, its permit counts it (see [guards.countedBy]) as long as it
+// holds one; a call that fails is counted by running from then on, which the caller of direct ends. If running is still zero
+// after an error, the client was closed before anybody had counted the call, and the error is [ErrClosed].
 func (m *method) direct(ctx context.Context, p *plan, in, out any, heard *attemptState, running *inflight.Token) (reply any, err error) {
 	g := &p.guards
 	t := try{number: 1, ctx: ctx, opts: p.options, state: heard}
 	t.began = clock.Now()
-	held := permits{call: *running == 0}
+	var held permits
+	if *running == 0 {
+		held.running = running
+	}
 	var admitted admission
 	if refused := g.admit(ctx, m.fullName, t.began, &admitted); refused != nil {
-		m.fails(&held, running)
+		if !g.count(&held) {
+			return nil, ErrClosed
+		}
 		return nil, refused
 	}
 	var l *lead
-	busy := true
+	undo := true
 	defer func() {
-		if busy { // an interceptor of the connection has panicked, or the client is closed
+		if undo { // the client is closed, or an interceptor of the connection has panicked
 			g.release(&held, limit.Ignored, clock.Now())
 			g.abandon(&admitted, clock.Now())
 			t.release()
 			l.abandon()
 		}
 	}()
-	g.depositHedge(t.began)
+	if !g.late {
+		g.first(t.began)
+	}
 	nested := p.repeats && isNested(ctx)
 	if p.hedge != nil {
 		l = m.newLead(&t, p, m.fullName, in, out, nested)
@@ -59,50 +67,51 @@ func (m *method) direct(ctx context.Context, p *plan, in, out any, heard *attemp
 	}
 	if g.limited {
 		t.err = g.acquire(t.ctx, m.fullName, t.began, &held)
-		if held.call && m.client.calls.Closed() { // since this call was asked for: nobody waits for it
-			return nil, ErrClosed
-		}
 	}
 	if t.err == nil {
+		if held.running != nil && m.client.calls.Closed() { // since the call was asked for: nobody waits for its end
+			return nil, ErrClosed
+		}
 		t.err = m.client.conn.Invoke(t.ctx, m.fullName, in, out, t.opts...)
 		if g.clocked {
 			t.ended = clock.Now()
 		}
 	}
-	if t.err != nil {
-		m.fails(&held, running)
+	if t.err != nil && !g.count(&held) {
+		return nil, ErrClosed
 	}
 	if g.limited {
 		g.release(&held, limitOutcome(t.ctx, t.err), t.ended)
 	}
-	var r *race
-	if l != nil {
-		r = l.end(t.err != nil)
-	}
-	if r == nil && t.err == nil {
-		busy = false
+	alone := l == nil || l.end(t.err != nil) == nil
+	if alone && t.err == nil {
+		undo = false
 		t.release()
-		g.succeeded(&admitted, t.began, t.ended)
+		g.succeeded(&admitted, t.began, t.ended, m.plan.Load() != p)
 		return out, nil
 	}
-	var ended int64
-	if r != nil {
-		reply, err = r.join(t, out)
-		ended = clock.Now()
-	} else {
-		g.deposit(t.began)
-		reply, ended, err = m.pursue(ctx, p, in, out, &t, nested)
-	}
-	busy = false
-	g.settle(&admitted, ctx, err, t.began, ended)
+	reply, err = m.goOn(ctx, p, in, out, &t, l, nested, &admitted)
+	undo = false
 	return reply, err
 }
 
-// fails has running count a call that was counted by its permit, or was about to be.
-func (m *method) fails(held *permits, running *inflight.Token) {
-	if held.call {
-		*running = m.client.calls.Enter()
+// goOn goes on with a call whose first attempt has ended, but not alone, or not well.
+func (m *method) goOn(ctx context.Context, p *plan, in, out any, t *try, l *lead, nested bool, admitted *admission) (reply any, err error) {
+	ended := int64(0)
+	if l != nil {
+		reply, err = l.race.join(*t, out)
+		ended = clock.Now()
+	} else {
+		if p.guards.late {
+			p.guards.first(t.began)
+		}
+		c := m.continued(ctx, p, m.fullName, in, t, nested)
+		c.conclude(t)
+		reply, err = c.follow(t, out)
+		ended = c.end()
 	}
+	p.guards.settle(ctx, admitted, err, t.began, ended)
+	return reply, err
 }
 
 // prepare makes the context and the options of the first attempt, which has a lead if it may be hedged.
@@ -126,14 +135,6 @@ func (m *method) prepare(t *try, p *plan, l *lead, nested bool) {
 	if l != nil {
 		l.watch()
 	}
-}
-
-// pursue goes on with a call whose first attempt has failed.
-func (m *method) pursue(ctx context.Context, p *plan, in, out any, t *try, nested bool) (reply any, ended int64, err error) {
-	c := m.continued(ctx, p, m.fullName, in, t, nested)
-	c.conclude(t)
-	reply, err = c.follow(t, out)
-	return reply, c.end(), err
 }
 
 // continued returns the call of which t is the first attempt.

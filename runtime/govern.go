@@ -75,7 +75,7 @@ func (m *method) run(ctx context.Context, p *plan, fullName string, in, out any,
 		reply, err = c.sequence(out)
 	}
 	ended = true
-	p.guards.settle(&admitted, ctx, err, c.start, c.end())
+	p.guards.settle(ctx, &admitted, err, c.start, c.end())
 	c.finish(err)
 	return reply, err
 }

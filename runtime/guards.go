@@ -25,13 +25,13 @@ type guards struct {
 	throttle     *throttle.Throttle
 	// observeThrottle is whether the throttle only counts what it would refuse.
 	observeThrottle bool
-	breakers        bool // some scope has one
-	limited         bool // some scope has one
+	breakers        bool // some scope has a breaker
+	limited         bool // some scope has a limit
 	queued          bool // some limit lets attempts wait
-	// counts is the scope of which a permit counts the call that holds it, so that the client need not: while a call that goes
-	// the short way makes its first attempt.
-	counts  counting
-	clocked bool // something asks when a call ends
+	clocked         bool // something asks when a call ends
+	// countedBy is the scope of which a permit counts the call that holds it, so that the client need not: while a call that
+	// suits the plan makes its first attempt.
+	countedBy counter
 
 	budget   *budget.Budget     // nil for no bound on retries and hedges
 	hedges   *budget.Budget     // nil without hedging
@@ -39,9 +39,13 @@ type guards struct {
 	quantile *latency.Cached    // of latency: the delay of hedges
 	floor    *latency.Cached    // of latency: what an attempt needs at the least
 
-	// ledger has the calls that went well at the first attempt, which the budget, the throttle and the breakers are told of
-	// together; nil if there is none of these.
+	// ledger has the calls that went well at the first attempt, which other guards are told of together; nil if nobody is.
 	ledger *ledger.Ledger
+	// shared is whether what other methods have written down may count for a guard of this one.
+	shared bool
+	// late is whether the budget is told of a first attempt when it has ended, as far as its end may be told together with those
+	// of others: where a call has neither a deadline of the plan's nor hedges, and there is little that it costs.
+	late bool
 }
 
 // scope is the guards of a method, or of a service over all its methods. nil is off.
@@ -82,7 +86,7 @@ func (g *guards) admit(ctx context.Context, fullName string, now int64, a *admis
 	}
 	if t := g.throttle; t != nil {
 		if t.Stale(now) {
-			g.client.postLedgers(now)
+			g.flush(now)
 		}
 		if !t.Allow(now, g.client.random) {
 			refused := &RefusedError{Method: fullName, Guard: GuardAdaptiveThrottle}
@@ -138,22 +142,21 @@ func (g *guards) refuses(ctx context.Context, r *RefusedError, observed bool) bo
 }
 
 // first counts the first attempt of a call.
-func (g *guards) first(now int64) {
-	g.deposit(now)
-	g.depositHedge(now)
-}
-
-// deposit counts it in the budget.
-func (g *guards) deposit(now int64) {
+func (g *guards) first(began int64) {
 	if g.budget != nil {
-		g.budget.Deposit(now, 1)
+		g.budget.Deposit(began, 1)
+	}
+	if g.hedges != nil {
+		g.hedges.Deposit(began, 1)
 	}
 }
 
-// depositHedge counts it in what bounds the hedges.
-func (g *guards) depositHedge(now int64) {
-	if g.hedges != nil {
-		g.hedges.Deposit(now, 1)
+// flush has the guards told of the calls that went well until now.
+func (g *guards) flush(now int64) {
+	if g.shared {
+		g.client.ledgers.flush(now)
+	} else if g.ledger != nil {
+		g.ledger.Flush(now)
 	}
 }
 
@@ -162,7 +165,7 @@ func (g *guards) withdraw(now int64) bool {
 	if g.budget == nil {
 		return true
 	}
-	g.client.postLedgers(now)
+	g.flush(now)
 	return g.budget.Withdraw(now)
 }
 

@@ -7,7 +7,6 @@ import (
 	"github.com/goresilient/goresilient/runtime/internal/budget"
 	"github.com/goresilient/goresilient/runtime/internal/clock"
 	"github.com/goresilient/goresilient/runtime/internal/latency"
-	"github.com/goresilient/goresilient/runtime/internal/ledger"
 	"github.com/goresilient/goresilient/runtime/internal/limit"
 	"github.com/goresilient/goresilient/runtime/internal/rate"
 	"github.com/goresilient/goresilient/runtime/internal/throttle"
@@ -43,33 +42,7 @@ type guardSet struct {
 	latency  *latency.Histogram                         // of a method that retries or hedges
 	quantile keeper[float64, latency.Cached]            // of latency; of a method that hedges
 	floor    keeper[float64, latency.Cached]            // of latency
-	ledger   keeper[counted, ledger.Ledger]             // of a method
 }
-
-// counted is the guards that a ledger tells of the calls that went well; nil is off.
-type counted struct {
-	throttle     *throttle.Throttle
-	budget       *budget.Budget
-	own, service *breaker.Breaker
-}
-
-// post tells them of n calls that ended at about now.
-func (c *counted) post(now int64, n uint32) {
-	if c.throttle != nil {
-		c.throttle.Accepted(now, n)
-	}
-	if c.budget != nil {
-		c.budget.Deposit(now, n)
-	}
-	if c.own != nil {
-		c.own.Succeeded(now, n)
-	}
-	if c.service != nil {
-		c.service.Succeeded(now, n)
-	}
-}
-
-func newLedger(c counted) *ledger.Ledger { return ledger.New(c.post) }
 
 // serviceGuards is what the plans of all methods share.
 type serviceGuards struct {
@@ -130,12 +103,9 @@ func (g *guardSet) followMethod(m *method, p *policy.Method, service serviceGuar
 	switch {
 	case hedges || out.queued: // a hedged call may hold several permits, and one that waits holds none
 	case out.own.limit != nil && !out.own.observeLimit:
-		out.counts = countedByOwn
+		out.countedBy = ownScope
 	case out.service.limit != nil && !out.service.observeLimit:
-		out.counts = countedByService
-	}
-	if !m.rpc.Streaming() {
-		out.ledger = g.followLedger(counted{out.throttle, out.budget, out.own.breaker, out.service.breaker})
+		out.countedBy = serviceScope
 	}
 	if !hedges {
 		g.hedges.guard, g.quantile.guard = nil, nil
@@ -147,15 +117,6 @@ func (g *guardSet) followMethod(m *method, p *policy.Method, service serviceGuar
 		out.quantile = g.quantile.follow(true, hedgeQuantile(*h.DelayQuantile, *h.MaxExtraRatio), func(q float64) *latency.Cached { return latency.NewCached(out.latency, q) })
 	}
 	return out
-}
-
-// followLedger returns the ledger for what counts, nil if nothing does. The one before posts what it has: few calls that run
-// meanwhile end in it, and are forgotten.
-func (g *guardSet) followLedger(c counted) *ledger.Ledger {
-	if before := g.ledger.guard; before != nil && g.ledger.config != c {
-		before.Flush(clock.Now())
-	}
-	return g.ledger.follow(c != counted{}, c, newLedger)
 }
 
 // scope returns the guards that a service and a method may both have.

@@ -71,7 +71,6 @@ func (l *lead) becomeRace() {
 		t.record = &l.attempt.Record
 	}
 	c := l.m.continued(l.ctx, l.p, l.fullName, l.in, t, l.nested)
-	l.p.guards.deposit(l.began)
 	l.race = &race{call: &c, kind: *l.kind, delay: l.delay, number: 1, active: 1, alarm: l.alarm, due: c.start + int64(l.delay)}
 	l.race.running[0] = t
 }

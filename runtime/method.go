@@ -65,8 +65,8 @@ type plan struct {
 	withheld  []policy.Withheld
 }
 
-// compile makes the plan from the layers of the client and the guards of its service.
-func (m *method) compile(layers policy.Stack, service serviceGuards) {
+// compile makes the plan from the layers of the client and the guards of its service. It is not yet in force.
+func (m *method) compile(layers policy.Stack, service serviceGuards) *plan {
 	effective, origins, withheld := layers.Method(m.name, m.rpc)
 	if m.client.channel != nil && m.client.channel.xds.Load() && effective.Retry != nil && !m.rpc.Streaming() {
 		// Three attempts of ours over three of grpc's would be nine.
@@ -94,12 +94,12 @@ func (m *method) compile(layers policy.Stack, service serviceGuards) {
 	if p.guards.limited {
 		p.invoker = p.permitted
 	}
-	p.bare = p.total == 0 && p.perAttempt == 0 && !p.repeats && p.guards.none() && !p.guards.limited &&
+	p.bare = p.total == 0 && p.perAttempt == 0 && !p.repeats && p.guards.none() &&
 		m.client.attemptUnary == nil && m.client.observer == nil
 	p.direct = !p.bare && m.name != "" && !m.rpc.Streaming() && m.client.attemptUnary == nil && m.client.observer == nil
 	p.compileFirst()
 	p.listens = p.direct && p.repeats && p.first.timeout == 0 && p.hedge == nil && m.client.channel == nil
-	m.plan.Store(p)
+	return p
 }
 
 func (p *plan) compileFirst() {

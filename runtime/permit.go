@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/goresilient/goresilient/runtime/internal/clock"
+	"github.com/goresilient/goresilient/runtime/internal/inflight"
 	"github.com/goresilient/goresilient/runtime/internal/limit"
 )
 
@@ -19,6 +20,7 @@ func (p *plan) permitted(ctx context.Context, fullName string, in, out any, _ *g
 	var held permits
 	err := p.guards.acquire(ctx, fullName, clock.Now(), &held)
 	if err != nil {
+		p.guards.release(&held, limit.Ignored, clock.Now())
 		finishRefused(opts, err)
 		return err
 	}
@@ -33,6 +35,7 @@ func (p *plan) permitted(ctx context.Context, fullName string, in, out any, _ *g
 func (p *plan) invokePermitted(t *try, fullName string, in, out any) {
 	var held permits
 	if err := p.guards.acquire(t.ctx, fullName, t.began, &held); err != nil {
+		p.guards.release(&held, limit.Ignored, t.began)
 		finishRefused(t.opts, err)
 		t.err = err
 		return
@@ -51,37 +54,54 @@ func (c *Client) invoke(ctx context.Context, fullName string, in, out any, _ *gr
 	return c.conn.Invoke(ctx, fullName, in, out, opts...)
 }
 
-// counting is the scope whose permits count calls.
-type counting uint8
+// counter is the scope whose permits count calls.
+type counter uint8
 
 const (
-	countedByNone counting = iota
-	countedByOwn
-	countedByService
+	nobody counter = iota
+	ownScope
+	serviceScope
 )
 
 // permits are what an attempt holds of the concurrency limits.
 type permits struct {
 	own, service bool
-	call         bool // the one of guards.counts is to count the call too
+	counting     bool            // that of guards.countedBy counts the call
+	running      *inflight.Token // where the call is to be counted if no permit does; nil if it is counted already
 	since        int64
 }
 
-// acquire waits for the permits of an attempt that begins at now, and enters them in p, which holds none.
+// count has the client count a call that a permit counts, or nobody. It returns false, for the latter, if the client is closed.
+func (g *guards) count(p *permits) (counted bool) {
+	running := p.running
+	if p.running = nil; running == nil {
+		return true
+	}
+	if p.counting {
+		*running = g.client.calls.Enter()
+		return true
+	}
+	*running, counted = g.client.calls.Begin()
+	return counted
+}
+
+// acquire waits for the permits of an attempt that begins at now, and enters them in p, which holds none. After an error it may hold
+// one of two.
 func (g *guards) acquire(ctx context.Context, fullName string, now int64, p *permits) (err error) {
 	if l := g.own.limit; l != nil {
-		if p.own = l.Try(p.call && g.counts == countedByOwn); !p.own {
-			if p.own, err = g.queue(ctx, fullName, &g.own, p.call && g.counts == countedByOwn); err != nil {
-				return err
-			}
+		call := p.running != nil && g.countedBy == ownScope
+		if p.own = l.Try(call); p.own {
+			p.counting = p.counting || call
+		} else if p.own, err = g.queue(ctx, fullName, &g.own, p); err != nil {
+			return err
 		}
 	}
 	if l := g.service.limit; l != nil {
-		if p.service = l.Try(p.call && g.counts == countedByService); !p.service {
-			if p.service, err = g.queue(ctx, fullName, &g.service, p.call && g.counts == countedByService); err != nil {
-				g.release(p, limit.Ignored, now)
-				return err
-			}
+		call := p.running != nil && g.countedBy == serviceScope
+		if p.service = l.Try(call); p.service {
+			p.counting = p.counting || call
+		} else if p.service, err = g.queue(ctx, fullName, &g.service, p); err != nil {
+			return err
 		}
 	}
 	p.since = now
@@ -92,8 +112,11 @@ func (g *guards) acquire(ctx context.Context, fullName string, now int64, p *per
 }
 
 // queue waits for a permit of s, none of which is free. It neither holds one nor fails where the limit only observes.
-func (g *guards) queue(ctx context.Context, fullName string, s *scope, call bool) (held bool, err error) {
-	err = s.limit.Acquire(ctx, call)
+func (g *guards) queue(ctx context.Context, fullName string, s *scope, p *permits) (held bool, err error) {
+	if !g.count(p) {
+		return false, ErrClosed
+	}
+	err = s.limit.Acquire(ctx)
 	if err == nil {
 		return true, nil
 	}
@@ -111,16 +134,15 @@ func (g *guards) queue(ctx context.Context, fullName string, s *scope, call bool
 func (g *guards) release(p *permits, outcome limit.Outcome, now int64) {
 	took := time.Duration(now - p.since)
 	if p.own {
-		p.own = false
-		g.own.limit.Release(now, took, outcome, p.call && g.counts == countedByOwn)
+		g.own.limit.Release(now, took, outcome, p.counting && g.countedBy == ownScope)
 	}
 	if p.service {
-		p.service = false
-		g.service.limit.Release(now, took, outcome, p.call && g.counts == countedByService)
+		g.service.limit.Release(now, took, outcome, p.counting && g.countedBy == serviceScope)
 	}
-	if p.call {
+	if p.counting {
 		g.client.calls.Left()
 	}
+	p.own, p.service, p.counting = false, false, false
 }
 
 // limitOutcome tells an adaptive limit what to make of the end of an attempt.

@@ -10,20 +10,24 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/goresilient/goresilient/runtime/internal/breaker"
+	"github.com/goresilient/goresilient/runtime/internal/ledger"
 )
 
-// succeeded reports that an admitted call has ended well with its first attempt, at now, as most do.
-func (g *guards) succeeded(a *admission, start, now int64) {
+// succeeded reports that an admitted call has ended well with its first attempt, at now, as most do. With alone it is told by
+// itself: its plan is no longer in force, and neither is the ledger.
+func (g *guards) succeeded(a *admission, start, now int64, alone bool) {
 	if g.latency != nil {
 		g.latency.Record(time.Duration(now - start))
 	}
 	switch {
 	case g.ledger == nil:
-	case g.ordinary(a, time.Duration(now-start)):
+	case !alone && (!g.late || ledger.Within(start, now)) && g.ordinary(a, time.Duration(now-start)):
 		g.ledger.Add(now)
 	default:
-		g.deposit(start)
-		g.settle(a, nil, nil, start, now)
+		if g.late {
+			g.first(start)
+		}
+		g.settle(context.Background(), a, nil, start, now)
 	}
 }
 
@@ -34,12 +38,12 @@ func (g *guards) ordinary(a *admission, took time.Duration) bool {
 }
 
 // settle reports how an admitted call ended, at now. The context is its caller's; an error may need it.
-func (g *guards) settle(a *admission, ctx context.Context, err error, start, now int64) {
+func (g *guards) settle(ctx context.Context, a *admission, err error, start, now int64) {
 	if g.throttle == nil && !g.breakers {
 		return
 	}
 	if err != nil || !g.ordinary(a, time.Duration(now-start)) {
-		g.client.postLedgers(now)
+		g.flush(now)
 	}
 	code := codes.OK
 	neutral := false

@@ -16,6 +16,7 @@ import (
 	"github.com/goresilient/goresilient/runtime/internal/attempt"
 	"github.com/goresilient/goresilient/runtime/internal/clock"
 	"github.com/goresilient/goresilient/runtime/internal/deadline"
+	"github.com/goresilient/goresilient/runtime/internal/limit"
 )
 
 // open begins a stream, from the outermost layer in. The stream counts as running until it has ended, not only until it
@@ -138,8 +139,9 @@ func (s *stream) pass(ctx context.Context) error {
 		return nil
 	}
 	if err := g.acquire(ctx, s.fullName, s.start, &s.held); err != nil {
+		g.release(&s.held, limit.Ignored, s.start)
 		err = s.named(err)
-		g.settle(&s.admitted, s.ctx, err, s.start, clock.Now())
+		g.settle(s.ctx, &s.admitted, err, s.start, clock.Now())
 		return err
 	}
 	return nil
@@ -226,7 +228,7 @@ func (s *stream) ended(err error) {
 			err = nil
 		}
 		g := &s.plan.guards
-		g.settle(&s.admitted, s.ctx, err, s.start, clock.Now())
+		g.settle(s.ctx, &s.admitted, err, s.start, clock.Now())
 		if g.limited {
 			g.release(&s.held, limitOutcome(s.ctx, err), clock.Now())
 		}

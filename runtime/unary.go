@@ -44,12 +44,14 @@ func (u *UnaryMethod[Req, Res]) Call(ctx context.Context, in *Req, opts ...grpc.
 		finishRefused(opts, ErrClosed)
 		return nil, ErrClosed
 	}
-	defer func() { m.client.calls.End(running) }()
+	defer func() { m.client.calls.End(running) }() // which direct may have set
 	reply, heard := newReply[Res](p)
 	var out any = reply
 	var err error
 	if short {
-		out, err = m.direct(ctx, p, in, reply, heard, &running)
+		if out, err = m.direct(ctx, p, in, reply, heard, &running); err != nil && running == 0 {
+			return nil, ErrClosed
+		}
 	} else {
 		out, err = m.intercepted(ctx, p, m.fullName, in, reply, opts)
 	}
@@ -84,7 +86,7 @@ func (m *method) short(ctx context.Context, p *plan, opts []grpc.CallOption) boo
 
 // begin counts a call, unless it goes the short way and a permit will. ok is false if the client is closed.
 func (m *method) begin(p *plan, short bool) (running inflight.Token, ok bool) {
-	if short && p.guards.counts != countedByNone {
+	if short && p.guards.countedBy != nobody {
 		return 0, !m.client.calls.Closed()
 	}
 	return m.client.calls.Begin()

@@ -13,9 +13,9 @@ const fewChanged = 4
 // amendment is what comes and goes in one band.
 type amendment struct{ come, gone []*endpoint }
 
-// amend makes the selection that of a list from which the last one differs by a few endpoints alone: they have come, in the order of the
-// list, or gone, and all others stand as they did. It returns where those that have come belong. Of the others it
-// reads nothing, and writes the members alone. ok is false, and nothing has changed, where the choice is to be made anew.
+// amend makes the selection that of a list from which the last one differs by a few endpoints alone: they have come, in the order of
+// the list, or gone, and all others stand as they did. It returns where those that have come belong. Of the others it reads
+// nothing but a few positions. ok is false, and nothing has changed, where the choice is to be made anew.
 func (s *selection) amend(come, gone []*endpoint, c criteria, salt uint64) (joined []seating, ok bool) {
 	if len(come) > fewChanged || len(gone) > fewChanged {
 		return nil, false
@@ -39,7 +39,7 @@ func (s *selection) amend(come, gone []*endpoint, c criteria, salt uint64) (join
 	for i, b := range s.bands {
 		a := &amendments[i]
 		listed[i] = b.listed + len(a.come) - len(a.gone)
-		if !a.choose(b, listed[i], c.size, salt) || !a.fits(b, c) {
+		if !a.restrict(b, listed[i], c.size, salt) || !a.fits(b, c) {
 			return nil, false
 		}
 	}
@@ -57,9 +57,9 @@ func (s *selection) bandOf(e *endpoint, c criteria) int {
 	return slices.IndexFunc(s.bands, func(b *band) bool { return c.together || b.priority == e.priority })
 }
 
-// choose leaves those of the amendment that the subset has, or is to have. It returns false if that depends on others: b, which is to
-// list so many, then has a subset no longer, has one now, or has room for one more or less.
-func (a *amendment) choose(b *band, listed, size int, salt uint64) bool {
+// restrict leaves those of the amendment that the subset has, or is to have. It returns false if others may change too: a subset
+// begins or ends as b comes to list so many, or more of its members go than come.
+func (a *amendment) restrict(b *band, listed, size int, salt uint64) bool {
 	limited := size > 0 && size < listed
 	if listed == 0 || limited != b.limited {
 		return false
@@ -122,7 +122,7 @@ func (g *group) side(list []*endpoint, c criteria) []*endpoint {
 	zone := xxhash.Sum64String(c.zone)
 	var out []*endpoint
 	for _, e := range list {
-		if (c.zoned && e.zoned == zone) == g.local {
+		if (c.zoned && e.zoneHash == zone) == g.local {
 			out = append(out, e)
 		}
 	}

@@ -12,11 +12,11 @@ type eligibility struct {
 	group   *group        // that it takes part in; nil: the pool does not connect to it
 	outlier outlier.State // outlives group
 
-	hash    uint64  // of the ID, for the subset
-	zoned   uint64  // the hash of its zone
-	round   uint32  // of the pool's selections, the last one that chose it
-	warmth  float32 // of slow start: its own share, in (0, 1]
-	readyAt int64   // when it last became READY, for slow start
+	hash     uint64  // of the ID, for the subset
+	zoneHash uint64  // of its zone
+	round    uint32  // of the pool's selections, the last one that chose it
+	warmth   float32 // of slow start: its own share, in (0, 1]
+	readyAt  int64   // when it last became READY, for slow start
 
 	cold      bool // warmth counts
 	ejected   bool // by outlier detection: no calls go to it, but in a panic

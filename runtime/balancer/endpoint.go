@@ -15,12 +15,12 @@ import (
 // endpoint is what a [Channel] remembers of one server for as long as the server is listed, and the server's connection
 // in the pool. There may be tens of thousands: it is kept small.
 //
-// Channel.mu guards all of it but name, load and done, which are never written again, and reports.
+// Channel.mu guards all of it but name and load, which are never written again, and reports, which is atomic.
 type endpoint struct {
 	name     string
 	sibling  *endpoint           // the next endpoint with the same ID
 	left     *[]resolver.Address // where it was dialled when it was last listed; nil while it is, see [Channel.addrsOf]
-	position uint32              // in Channel.list
+	position uint32              // in Channel.list; during the update that brings it, see fresh
 	weight   uint32              // that discovery gives it, 1 if it gives none
 	shared   bool                // there is, or was, another endpoint with the same ID
 
@@ -54,7 +54,7 @@ type connectivityState uint8
 func newEndpoint(id string, info *discovery.Endpoint) *endpoint {
 	e := &endpoint{name: id, weight: weightOf(info), load: newLoad()}
 	e.priority = priorityOf(info)
-	e.hash, e.zoned = xxhash.Sum64String(id), xxhash.Sum64String(zoneOf(info))
+	e.hash, e.zoneHash = xxhash.Sum64String(id), xxhash.Sum64String(zoneOf(info))
 	return e
 }
 

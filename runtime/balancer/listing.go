@@ -14,19 +14,19 @@ type listing struct {
 	set       *discovery.Set      // nil if another resolver than those of discovery made it
 	endpoints []resolver.Endpoint // with the addresses to dial; not to be written
 	form      discovery.Form      // how these follow from set
-	at        []uint32            // where in endpoints that of a position in Channel.list is; nil: at the same one
+	at        []uint32            // by position in Channel.list, where in endpoints it is; nil: at the same place
 }
 
-// listingOf returns what state says. Where there is no set, the endpoints may be
-// written to, and the addresses are still the resolver's, which may use them again: see own.
+// listingOf returns what state says. Without a form, the endpoints are the listing's own; their addresses are still those of
+// whoever made the state, who may write to them for the next one: see own.
 func listingOf(state resolver.State) listing {
 	l := listing{endpoints: endpointsOf(state)}
-	if l.set = setOf(state, len(l.endpoints)); l.set == nil {
-		l.endpoints = slices.Clone(l.endpoints)
-		return l
+	if l.set = setOf(state, len(l.endpoints)); l.set != nil {
+		l.form = l.set.Form(l.endpoints)
 	}
-	if l.form = l.set.Form(l.endpoints); l.form == 0 {
-		l.name()
+	if l.form == discovery.FormNone {
+		l.endpoints = slices.Clone(l.endpoints)
+		l.restoreNames()
 	}
 	return l
 }
@@ -51,23 +51,20 @@ func setOf(state resolver.State, n int) *discovery.Set {
 	return nil
 }
 
-// name gives the addresses the names that TLS verifies, where they have lost them.
-func (l *listing) name() {
-	own := false
-	for i, e := range l.endpoints {
-		if named := l.set.Named(i, e.Addresses); len(named) > 0 && &named[0] != &e.Addresses[0] {
-			if !own {
-				l.endpoints, own = slices.Clone(l.endpoints), true
-			}
-			l.endpoints[i].Addresses = named
-		}
+// restoreNames gives the addresses the names that TLS verifies, where they have lost them.
+func (l *listing) restoreNames() {
+	if l.set == nil {
+		return
+	}
+	for i := range l.endpoints {
+		l.endpoints[i].Addresses = l.set.Named(i, l.endpoints[i].Addresses)
 	}
 }
 
-// again tells whether l is before once more. It can do without a look at the endpoints: a set is immutable, and so is the state that
-// was made with it.
-func (l *listing) again(before *listing) bool {
-	return l.form != 0 && l.set == before.set && len(l.endpoints) == len(before.endpoints) && &l.endpoints[0] == &before.endpoints[0]
+// sameState tells whether l is of the same state as before. It can do without a look at the endpoints: a set is immutable, and so
+// is the state that was made with it.
+func (l *listing) sameState(before *listing) bool {
+	return l.form != discovery.FormNone && l.set == before.set && len(l.endpoints) == len(before.endpoints) && &l.endpoints[0] == &before.endpoints[0]
 }
 
 // index returns where in the listing the endpoint at a position of the list is.
@@ -89,13 +86,19 @@ func (l *listing) info(i int) *discovery.Endpoint {
 // addrs returns where to dial endpoint i. They are not to be written.
 func (l *listing) addrs(i int) []resolver.Address { return l.endpoints[i].Addresses }
 
-// own gives endpoint i addresses that its resolver cannot write to: known, which were the endpoint's before, if they are the same.
+// own gives endpoint i addresses that nobody else writes to: known, which were the endpoint's before, if they say the same.
 func (l *listing) own(i int, known []resolver.Address) {
-	if addrs := l.addrs(i); sameDial(known, addrs) {
+	if addrs := l.addrs(i); slices.EqualFunc(known, addrs, reusable) {
 		l.endpoints[i].Addresses = known
 	} else {
 		l.endpoints[i].Addresses = slices.Clone(addrs)
 	}
+}
+
+// reusable tells whether a can stand for b in everything, as far as that is easily told.
+func reusable(a, b resolver.Address) bool {
+	//lint:ignore SA1019 resolvers still set BalancerAttributes and Metadata
+	return sameName(a, b) && a.Attributes == b.Attributes && a.BalancerAttributes == b.BalancerAttributes && a.Metadata == nil && b.Metadata == nil
 }
 
 // compared is how two endpoints of two listings compare.
@@ -107,10 +110,12 @@ const (
 	alike              // and dialled alike
 )
 
-// compare compares endpoint i of the listing with endpoint k of the one before.
+// compare compares endpoint i of the listing with endpoint k of the one before. Of the measures of sameness, each is
+// stricter than the one before: one ID (sameIdentity); led to by the same addresses under the same names (sameTarget, and SameTarget of what
+// discovery says); connected to alike (sameDial).
 func (l *listing) compare(i int, before *listing, k int) compared {
-	is, was := l.info(i), before.info(k)
-	if l.form != 0 && l.form == before.form && is.SameTarget(was) {
+	was, is := before.info(k), l.info(i)
+	if l.form != discovery.FormNone && l.form == before.form && was.SameTarget(is) {
 		return alike
 	}
 	switch {
@@ -136,15 +141,15 @@ func sameIdentity(a *discovery.Endpoint, addrsOfA []resolver.Address, b *discove
 }
 
 // sameTarget tells whether two lists of addresses lead to the same servers under the same names.
-func sameTarget(a, b []resolver.Address) bool {
-	return slices.EqualFunc(a, b, func(a, b resolver.Address) bool { return a.Addr == b.Addr && a.ServerName == b.ServerName })
-}
+func sameTarget(a, b []resolver.Address) bool { return slices.EqualFunc(a, b, sameName) }
+
+func sameName(a, b resolver.Address) bool { return a.Addr == b.Addr && a.ServerName == b.ServerName }
 
 // sameDial tells whether dialling a and b comes to the same.
 func sameDial(a, b []resolver.Address) bool { return slices.EqualFunc(a, b, sameAddress) }
 
-// sameAddress compares what grpc compares: what the balancer knows besides does not matter to a connection.
+// sameAddress tells whether a connection to a is one to b. What the balancer knows besides does not matter to a connection, nor
+// does metadata, which grpc sends with it, to one that is there.
 func sameAddress(a, b resolver.Address) bool {
-	return a.Addr == b.Addr && a.ServerName == b.ServerName &&
-		(a.Attributes == b.Attributes || a.Attributes.Equal(b.Attributes))
+	return sameName(a, b) && (a.Attributes == b.Attributes || a.Attributes.Equal(b.Attributes))
 }

@@ -157,7 +157,7 @@ func (h *listings) check() {
 		if got != s || e.name != s.addr || ch.addrsOf(e)[0].Addr != s.addr {
 			h.t.Fatalf("endpoint %d is %+v, with the name %s and the address %s, want %+v", i, got, e.name, ch.addrsOf(e)[0].Addr, s)
 		}
-		if e.weight != s.weight || e.priority != s.priority || e.zoned != xxhash.Sum64String(s.zone) || int(e.position) != i {
+		if e.weight != s.weight || e.priority != s.priority || e.zoneHash != xxhash.Sum64String(s.zone) || int(e.position) != i {
 			h.t.Fatalf("endpoint %d has the weight %d, the priority %d and the position %d, or another zone, want %+v", i, e.weight, e.priority, e.position, s)
 		}
 		if old := h.before[s.addr]; old != nil && old != e {

@@ -5,6 +5,8 @@ import (
 
 	"github.com/cespare/xxhash/v2"
 	"google.golang.org/grpc/resolver"
+
+	"github.com/goresilient/goresilient/runtime/discovery"
 )
 
 // change is how an update of the resolver differs from the one before.
@@ -13,31 +15,31 @@ type change struct {
 	// moved are those whose dial address is another one although they are the same endpoint (a proxy in between), and
 	// those that must follow their attributes.
 	moved []*endpoint
-	// relisted is whether the list is another one, by its endpoints or their order, or an endpoint's priority or zone is.
+	// relisted is whether the members of the list or their order have changed, or a priority or zone in it.
 	relisted bool
-	// reseated is whether it is by more than those that are added and removed.
+	// reseated is whether anything of that has changed besides what was added and removed.
 	reseated bool
 	// reweighted is whether the weight of an endpoint that stays is another one.
 	reweighted bool
 }
 
 // match makes state's endpoints those of the channel and returns what changed; c.mu is held. Identity comes from
-// discovery's set by index if there is one, and from the addresses otherwise. Where the list is as it was, an endpoint costs one
-// comparison and no allocation; the same state again costs nothing.
+// discovery's set by index if there is one, and from the addresses otherwise. Where the list is as it was, and discovery's own, an
+// endpoint costs one comparison and no allocation; the same state again costs nothing.
 //
 // Attributes are not identity: a resolver may change them at every update. Only where several endpoints share an address
 // (grpc puts the real one into the attributes when a proxy is in between) do they tell endpoints apart.
 func (c *Channel) match(state resolver.State) change {
 	c.generation++
 	m := matcher{c: c, old: c.list, before: &c.listing, now: listingOf(state)}
-	if m.now.again(m.before) {
+	if m.now.sameState(m.before) {
 		return change{}
 	}
 	if m.now.set == nil {
 		m.went = make([]uint32, len(m.old))
 	}
 	for i := range m.now.endpoints {
-		if m.now.form != 0 || len(m.now.addrs(i)) > 0 { // those of a form have addresses
+		if m.now.form != discovery.FormNone || len(m.now.addrs(i)) > 0 { // those of a form have addresses
 			m.place(i)
 		}
 	}
@@ -58,7 +60,7 @@ type matcher struct {
 	list  []*endpoint
 	taken []uint64 // by position in old: a bit for each that the new list has
 
-	// went says of those in old that the new list has where in the new listing they are; nil with a set, where no two share an ID.
+	// went[k] is where in the new listing old[k] is, if the new list has it; nil with a set, of which each ID is one endpoint's.
 	went []uint32
 
 	weight   uint32 // of the first endpoint
@@ -70,24 +72,13 @@ type matcher struct {
 
 // place finds or makes endpoint i of the new listing and appends it to the list, unless an equal one is there already.
 func (m *matcher) place(i int) {
-	k, same := m.cursor, different
-	if k < len(m.old) && !m.c.sharing && !m.has(k) {
-		same = m.now.compare(i, m.before, m.before.index(uint32(k)))
-	}
-	var e *endpoint
-	if same != different {
-		e = m.old[k]
-	} else {
-		if e, k = m.find(i); e == nil {
-			return
-		}
-		if k >= 0 {
-			same = m.now.compare(i, m.before, m.before.index(uint32(k)))
-		}
+	e, k, same := m.locate(i)
+	if e == nil {
+		return
 	}
 	m.count(i)
 	var known []resolver.Address
-	if k >= 0 {
+	if k != nowhere {
 		m.reseated = m.reseated || k < m.cursor
 		m.cursor = k + 1
 		if m.went != nil {
@@ -95,10 +86,25 @@ func (m *matcher) place(i int) {
 		}
 		known = m.keep(e, same, i, m.before.index(uint32(k)))
 	}
-	if m.now.set == nil {
+	if m.now.form == discovery.FormNone {
 		m.now.own(i, known)
 	}
 	m.enter(e, k, i)
+}
+
+// locate returns the endpoint that i is, where in the old list it is, and how it has changed. The endpoint is nil if this update has
+// had it already.
+func (m *matcher) locate(i int) (*endpoint, int, compared) {
+	if k := m.cursor; k < len(m.old) && !m.c.sharing && !m.has(k) {
+		if same := m.now.compare(i, m.before, m.before.index(uint32(k))); same != different {
+			return m.old[k], k, same
+		}
+	}
+	e, k := m.find(i)
+	if k == nowhere {
+		return e, k, different
+	}
+	return e, k, m.now.compare(i, m.before, m.before.index(uint32(k)))
 }
 
 // keep has e, which the listing before had at k, be what the new one says at i. It returns where e was dialled.
@@ -111,7 +117,7 @@ func (m *matcher) keep(e *endpoint, same compared, i, k int) []resolver.Address 
 		e.weight, m.reweighted = weight, true
 	}
 	if priorityOf(is) != priorityOf(was) || zoneOf(is) != zoneOf(was) {
-		e.priority, e.zoned = priorityOf(is), xxhash.Sum64String(zoneOf(is))
+		e.priority, e.zoneHash = priorityOf(is), xxhash.Sum64String(zoneOf(is))
 		m.relisted, m.reseated = true, true
 	}
 	return m.before.addrs(k)
@@ -128,7 +134,7 @@ func (m *matcher) count(i int) {
 	m.mixed = m.mixed || priority != m.priority
 }
 
-// enter appends e to the new list, which was at k in the old one, or not at all if that is negative.
+// enter appends e, which the old list has at k, or nowhere, to the new one.
 func (m *matcher) enter(e *endpoint, k, i int) {
 	n := m.placed
 	if m.now.at == nil && i != n { // another one was passed over
@@ -165,9 +171,9 @@ func (m *matcher) has(k int) bool {
 	return m.taken[k/64]&(1<<(k%64)) != 0
 }
 
-// find returns the endpoint by its ID and where in the old list it is; a new one, and no place, if there is none; nil if this update
-// has had it already.
-func (m *matcher) find(i int) (e *endpoint, k int) {
+// find returns the endpoint that i is by its ID, and where in the old list it is; a new one, nowhere, if there is none; nil if this
+// update has had it already.
+func (m *matcher) find(i int) (*endpoint, int) {
 	info, addrs := m.now.info(i), m.now.addrs(i)
 	id := identity(info, addrs)
 	first := m.c.byID[id]
@@ -179,7 +185,7 @@ func (m *matcher) find(i int) (e *endpoint, k int) {
 			k = int(e.position)
 			seen = m.has(k)
 		}
-		if info != nil || sameDial(m.addrsOf(e, seen), addrs) {
+		if info != nil || sameDial(m.addrsOf(e, seen), addrs) { // an ID of a set is one endpoint's
 			if seen {
 				return nil, nowhere
 			}
@@ -194,7 +200,7 @@ func (m *matcher) find(i int) (e *endpoint, k int) {
 
 const (
 	nowhere = -1      // the place in the old list of an endpoint that was not there
-	fresh   = 1 << 31 // in the position of one that this update has brought, beside its place in the new listing
+	fresh   = 1 << 31 // in the position of one that this update brings, above its place in the new listing
 )
 
 // addrsOf returns the addresses of an endpoint that may share its ID: those that this update gives it, if it has been seen.

@@ -163,3 +163,49 @@ func BenchmarkMatchUnchanged(b *testing.B) {
 		c.match(state)
 	}
 }
+
+// A resolver around discovery's may write each of its lists into the same memory.
+func TestEndpointsThatAreWrittenOver(t *testing.T) {
+	r, mem := newRig(t, roundRobinConfig()), make([]resolver.Endpoint, 1)
+	for i, port := range []string{":1", ":2", ":3"} {
+		s := siteState(t, []site{{addr: "a"}})
+		name := s.Endpoints[0].Addresses[0].ServerName
+		if i < 2 {
+			mem[0].Addresses = []resolver.Address{{Addr: "a" + port, ServerName: name}}
+		} else {
+			mem[0].Addresses[0].Addr = "a" + port
+		}
+		s.Endpoints = mem
+		r.must(r.push(s))
+		if live := r.cc.live(); len(live) != 1 || live[0].addrs[0].Addr != "a"+port {
+			t.Errorf("connected to %v, want a%s", live, port)
+		}
+	}
+	r.lb.Close()
+}
+
+// What a resolver says of an address besides is passed on as it is, compared or not, to the next connection.
+func TestNewestAddressIsDialled(t *testing.T) {
+	metadata := func(v string) resolver.Address { return resolver.Address{Addr: "a", Metadata: &v} }
+	attribute := func(v string) resolver.Address {
+		return resolver.Address{Addr: "a", Attributes: attributes.New(behind{}, []string{v})} // which cannot be compared
+	}
+	for name, address := range map[string]func(string) resolver.Address{"metadata": metadata, "attributes": attribute} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, roundRobinConfig())
+			var last resolver.Address
+			for _, v := range []string{"1", "2"} {
+				last = address(v)
+				r.must(r.push(resolver.State{Addresses: []resolver.Address{last}}))
+			}
+			r.lb.Close()
+			r.build()
+			r.must(r.push(resolver.State{Addresses: []resolver.Address{last}}))
+			//lint:ignore SA1019 resolvers still set Metadata
+			if got := r.cc.at(t, "a").addrs[0]; got.Metadata != last.Metadata || got.Attributes != last.Attributes {
+				t.Errorf("dialled %+v, want %+v", got, last)
+			}
+			r.lb.Close()
+		})
+	}
+}

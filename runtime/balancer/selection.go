@@ -28,8 +28,8 @@ type band struct {
 
 	listed  int    // endpoints of the priority
 	limited bool   // the groups have a subset of them
-	limit   uint64 // of it: the highest rank
-	tied    bool   // it has some of this rank, and not all
+	limit   uint64 // of it: just so many endpoints as it has are of this rank or a lower one
+	tied    bool   // more are of this rank, of which it has some
 }
 
 // criteria is what a selection depends on besides the list.
@@ -53,7 +53,8 @@ func (c Config) criteria() criteria {
 	}
 }
 
-// choose makes the selection that of the list, whose priorities are mixed or all the same. Bands and groups that were there before go on, with new members.
+// choose makes the selection that of the list, whose priorities are mixed or all the same. Bands and groups that were there before
+// go on, with new members.
 func (s *selection) choose(list []*endpoint, mixed bool, c criteria, salt uint64) {
 	before := s.bands
 	s.bands = nil
@@ -75,7 +76,7 @@ func (s *selection) choose(list []*endpoint, mixed bool, c criteria, salt uint64
 				room = make([]*endpoint, 0, c.size)
 			}
 			b.limited, part.own = true, true
-			members, b.limit, b.tied = choose(room, members, c.size, salt)
+			members, b.limit, b.tied = chooseSubset(room, members, c.size, salt)
 		}
 		b.seat(members, part.own, c)
 		s.bands = append(s.bands, b)
@@ -103,7 +104,7 @@ func (b *band) seat(members []*endpoint, own bool, c criteria) {
 			others = make([]*endpoint, 0, b.room(false, members))
 		}
 		for _, e := range members {
-			if e.zoned == zone {
+			if e.zoneHash == zone {
 				local = append(local, e)
 			} else {
 				others = append(others, e)

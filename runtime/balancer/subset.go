@@ -13,13 +13,13 @@ func subset(list []*endpoint, size int, salt uint64) []*endpoint {
 	if size == 0 || size >= len(list) {
 		return list
 	}
-	chosen, _, _ := choose(make([]*endpoint, 0, size), list, size, salt)
+	chosen, _, _ := chooseSubset(make([]*endpoint, 0, size), list, size, salt)
 	return chosen
 }
 
-// choose appends size of the endpoints, which are more, to room, which may begin where list does. limit is the highest rank among
-// them; tied is whether others have it too.
-func choose(room, list []*endpoint, size int, salt uint64) (chosen []*endpoint, limit uint64, tied bool) {
+// chooseSubset appends size of the endpoints, of which there are more, to room, which may share its memory with list. limit is the
+// highest rank among them; tied is whether others have it too.
+func chooseSubset(room, list []*endpoint, size int, salt uint64) (chosen []*endpoint, limit uint64, tied bool) {
 	ranks := make([]uint64, len(list))
 	for i, e := range list {
 		ranks[i] = rank(e.hash, salt)

@@ -72,10 +72,12 @@ type Set struct {
 // Form is how the endpoints of a resolver's state follow from those of its [Set]: one form makes equal ones of equal ones.
 type Form uint8
 
+// FormNone says nothing: they need not follow.
+const FormNone Form = 0
+
 const (
-	formFree  Form = iota // they need not
-	formPlain             // the addresses alone
-	formNamed             // with what TLS verifies
+	formPlain Form = iota + 1 // the addresses alone
+	formNamed                 // with what TLS verifies
 )
 
 type setKey struct{}
@@ -94,11 +96,11 @@ func SetOf(state resolver.State) *Set {
 	return s
 }
 
-// Form returns how endpoints, those of a state with the set in it, follow from s.Endpoints; 0 if they need not, as after a
-// proxy. Of two states with one Form other than 0, endpoints with the same target ([Endpoint.SameTarget]) are dialled alike.
+// Form returns how endpoints, those of a state with the set in it, follow from s.Endpoints; [FormNone] if they need not, as after a
+// proxy. Of two states with one other Form, endpoints with the same target ([Endpoint.SameTarget]) are dialled alike.
 func (s *Set) Form(endpoints []resolver.Endpoint) Form {
 	if len(endpoints) == 0 || len(s.resolved) != len(endpoints) || &s.resolved[0] != &endpoints[0] {
-		return formFree
+		return FormNone
 	}
 	return s.form
 }

@@ -192,11 +192,11 @@ func (b *Breaker) Done(permit Permit, now int64, o Outcome, took time.Duration) 
 	}
 }
 
-// Ordinary tells whether the success of a call that took so long counts and decides nothing: such calls may be reported by
+// Ordinary tells whether the success of a call that took so long decides nothing: such calls may be reported by
 // [Breaker.Succeeded], many at a time, rather than by Done.
 func (b *Breaker) Ordinary(permit Permit, took time.Duration) bool {
 	p := permit.phase
-	return p != nil && p.state == Closed && p == b.current.Load() && !b.slow(took)
+	return p == nil || p.state == Closed && p == b.current.Load() && !b.slow(took)
 }
 
 // Succeeded reports n calls that were ordinary and ended at about now. Of calls from before the last change of state, which do not

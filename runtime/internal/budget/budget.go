@@ -73,10 +73,10 @@ func (b *Budget) slot(now int64) uint32 {
 	return uint32(slot)
 }
 
-// Deposit counts the first attempts of n calls.
-func (b *Budget) Deposit(now int64, n uint32) {
-	slot := b.slot(now)
-	if !b.firsts[b.spread.Cell()].tryAdd(slot, n) {
+// Deposit counts the first attempts of n calls, which may be reported late: those that began before the window do not count.
+func (b *Budget) Deposit(began int64, n uint32) {
+	slot := b.slot(began)
+	if ring := &b.firsts[b.spread.Cell()]; !ring.late(slot) && !ring.tryAdd(slot, n) {
 		b.firsts[b.spread.Collided(len(b.firsts))].add(slot, n)
 	}
 }

@@ -31,6 +31,12 @@ func (r *ring) tryAdd(slot, n uint32) bool {
 	return w.CompareAndSwap(v, next(slot, v, n))
 }
 
+// late tells whether the place of a slot belongs to a later one already.
+func (r *ring) late(slot uint32) bool {
+	v := r[slot%slots].Load()
+	return v != 0 && age(slot, v) < 0
+}
+
 // add counts n.
 func (r *ring) add(slot, n uint32) {
 	for !r.tryAdd(slot, n) {

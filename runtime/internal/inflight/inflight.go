@@ -9,17 +9,15 @@ import (
 	"github.com/goresilient/goresilient/runtime/internal/stripe"
 )
 
-const (
-	shards    = 8  // a power of two; calls on different cores rarely meet on one
-	cacheLine = 64 // bytes
-)
+// shards is a power of two; calls on different cores rarely meet on one
+const shards = 8
 
-// Counter counts running calls. The zero Counter is open. All methods may be called concurrently; Begin and End never
-// block.
+// Counter counts running calls. The zero Counter is open. All methods but CountElsewhere may be called concurrently; Begin and
+// End never block.
 type Counter struct {
 	shards [shards]struct {
 		n atomic.Int64
-		_ [cacheLine - 8]byte
+		_ [stripe.LineSize - 8]byte
 	}
 	closed atomic.Bool
 	// elsewhere returns how many running calls are counted by others; nil for none. Written by CountElsewhere.
@@ -33,8 +31,8 @@ type Counter struct {
 type Token uint32
 
 // CountElsewhere has the Counter take for running as well what f returns: calls that somebody counts anyway, for another
-// reason. Whoever does looks at Closed after he has counted a call, as Begin does, and calls Left when one ends. It must be
-// called before anything else is.
+// reason. Who does must look at Closed after counting a call, as Begin does, and call Left when one ends. CountElsewhere must
+// be called before any other method.
 func (c *Counter) CountElsewhere(f func() int64) { c.elsewhere = f }
 
 func (c *Counter) init() { c.once.Do(func() { c.woken = make(chan struct{}, 1) }) }
@@ -88,7 +86,7 @@ func (c *Counter) Close() bool { return !c.closed.Swap(true) }
 // Closed tells whether Close was called.
 func (c *Counter) Closed() bool { return c.closed.Load() }
 
-// Running returns how many calls have begun and not ended.
+// Running returns how many calls have begun and not ended, those that are counted elsewhere included.
 func (c *Counter) Running() int64 {
 	var n int64
 	if c.elsewhere != nil {
@@ -110,10 +108,6 @@ func (c *Counter) Wait(ctx context.Context) error {
 			return ctx.Err()
 		}
 	}
-	// Another waiter may have missed the wake-up that this one took.
-	select {
-	case c.woken <- struct{}{}:
-	default:
-	}
+	c.wake() // another waiter may have missed the wake-up that this one took
 	return nil
 }

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 )
 
 func TestCloseRefusesAndWaitsForTheRunning(t *testing.T) {
@@ -74,5 +76,37 @@ func BenchmarkBeginEnd(b *testing.B) {
 				c.End(t)
 			}
 		}
+	})
+}
+
+// A call that is counted elsewhere keeps Wait waiting, also while it moves to the Counter.
+func TestCountElsewhere(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var c Counter
+		var elsewhere atomic.Int64
+		c.CountElsewhere(elsewhere.Load)
+		elsewhere.Store(2)
+		c.Close()
+		done := make(chan error, 1)
+		go func() { done <- c.Wait(t.Context()) }()
+		expect := func(running int64, waits bool) {
+			t.Helper()
+			synctest.Wait()
+			if c.Running() != running || len(done) == 0 != waits {
+				t.Fatalf("%d calls run, and Wait waits: %v; want %d and %v", c.Running(), len(done) == 0, running, waits)
+			}
+		}
+		expect(2, true)
+		elsewhere.Add(-1)
+		c.Left()
+		expect(1, true)
+		token := c.Enter() // although it is closed
+		elsewhere.Add(-1)
+		c.Left()
+		expect(1, true)
+		c.End(0) // nobody's
+		expect(1, true)
+		c.End(token)
+		expect(0, false)
 	})
 }

@@ -1,22 +1,23 @@
 // Package ledger collects the calls that went well, for guards that count every call.
 //
-// A healthy call changes nothing that a guard decides: it is one more of many. Counting it in each guard costs more than the rest of
-// what guards do. A [Ledger] counts it once, in one atomic step, and tells the guards of many such calls together: when
-// a few milliseconds are over, or when one of them is about to decide something and asks.
+// A call that went well is one more of many, and changes no decision by itself. Counting it in each guard costs more than all else
+// that guards do. A [Ledger] counts it once, in one atomic step, and tells the guards of many such calls together: when the next
+// call comes after a millisecond, or when one of them is about to decide something and asks.
 //
-//	l := ledger.New(func(at int64, n uint32) { breaker.Succeeded(at, n); budget.Deposit(at, n) })
+//	l := ledger.New(func(from, to int64, n uint32) { breaker.Succeeded(to, n) })
 //	l.Add(now)     // a call went well
-//	l.Flush(now)   // before a failure is counted, and an attempt more is asked for
+//	l.Flush(now)   // before a failure is counted
 package ledger
 
 import (
+	"sync"
 	"sync/atomic"
 
 	"github.com/goresilient/goresilient/runtime/internal/stripe"
 )
 
-// A tick is 2^tickBits nanoseconds, 8.4 ms: how far the time that guards are told may be before that of a call.
-const tickBits = 23
+// A tick is 2^tickBits nanoseconds, 1.05 ms: how exactly guards are told when calls ended.
+const tickBits = 20
 
 // maxCells bounds what a ledger takes, to 2 KiB.
 const maxCells = 16
@@ -25,11 +26,13 @@ const maxCells = 16
 const half = 32
 
 // Ledger counts calls by the tick in which they ended. All methods may be called concurrently, with times of one clock in
-// nanoseconds; none blocks, but as post does, and none allocates. Create it with [New].
+// nanoseconds. Add neither blocks nor allocates, unless post does; Flush may wait for another Flush. Create it with [New].
 type Ledger struct {
-	post   func(at int64, n uint32)
+	post   func(from, to int64, n uint32)
 	spread stripe.Spread
 	cells  []cell // by stripe
+
+	flushing sync.Mutex // so that what one Flush has taken out is posted when another returns
 }
 
 // cell is the number of a tick (the low 32 bits of it) above how many calls ended in it and were not posted yet.
@@ -38,11 +41,14 @@ type cell struct {
 	_    [stripe.LineSize - 8]byte
 }
 
-// New returns a ledger that calls post with each number of calls that ended in the tick that begins at a time. Each call is
-// posted once.
-func New(post func(at int64, n uint32)) *Ledger {
+// New returns a ledger that calls post with each number of calls that ended in one tick, which is from one time to another: its
+// end, or the present. Each call is posted once.
+func New(post func(from, to int64, n uint32)) *Ledger {
 	return &Ledger{post: post, cells: make([]cell, min(maxCells, stripe.Cells()))}
 }
+
+// Within tells whether two times are of one tick.
+func Within(from, to int64) bool { return from>>tickBits == to>>tickBits }
 
 // Add counts a call that ended at now.
 func (l *Ledger) Add(now int64) {
@@ -74,8 +80,10 @@ func (l *Ledger) add(now int64) {
 	}
 }
 
-// Flush posts all calls that were counted.
+// Flush posts all calls that were counted, but for those that Add is posting.
 func (l *Ledger) Flush(now int64) {
+	l.flushing.Lock()
+	defer l.flushing.Unlock()
 	for i := range l.spread.InUse() {
 		w := &l.cells[i].word
 		for old := w.Load(); uint32(old) > 0; old = w.Load() {
@@ -90,12 +98,13 @@ func (l *Ledger) Flush(now int64) {
 // settle posts the calls of a word that stands in no cell any more.
 func (l *Ledger) settle(word uint64, now int64) {
 	if n := uint32(word); n > 0 {
-		l.post((now>>tickBits-ago(word, now))<<tickBits, n)
+		from := (now>>tickBits - ago(word, now)) << tickBits
+		l.post(from, max(from, min(from+1<<tickBits-1, now)), n)
 	}
 }
 
-// skew is how many ticks a caller's time may lie behind another's and still be known to be behind. What nobody asked for during
-// 2^32 ticks, 417 days, is posted as if it were of the last of them.
+// skew is how many ticks a caller's time may lie behind another's and still be known to be behind. Ticks are compared modulo 2^32,
+// which are 52 days: calls that nobody asks for in that time, and that are the last for as long, are posted at a later time.
 const skew = 1 << 16
 
 // ago returns by how many ticks a word is older than now: below 0, it is newer.

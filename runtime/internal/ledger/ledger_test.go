@@ -13,13 +13,13 @@ const tick = int64(1) << tickBits
 
 // posting is what was posted.
 type posting struct {
-	at int64
-	n  uint32
+	from, to int64
+	n        uint32
 }
 
 func recorded() (*Ledger, *[]posting) {
 	var all []posting
-	return New(func(at int64, n uint32) { all = append(all, posting{at, n}) }), &all
+	return New(func(from, to int64, n uint32) { all = append(all, posting{from, to, n}) }), &all
 }
 
 func TestPostsWhenATickIsOver(t *testing.T) {
@@ -32,12 +32,12 @@ func TestPostsWhenATickIsOver(t *testing.T) {
 		t.Fatalf("posted %v in the tick", *all)
 	}
 	l.Add(start + 3*tick)
-	if want := (posting{start, 10}); len(*all) != 1 || (*all)[0] != want {
+	if want := (posting{start, start + tick - 1, 10}); len(*all) != 1 || (*all)[0] != want {
 		t.Fatalf("posted %v, want %v", *all, want)
 	}
 	l.Flush(start + 3*tick + 1)
 	l.Flush(start + 3*tick + 2)
-	if want := (posting{start + 3*tick, 1}); len(*all) != 2 || (*all)[1] != want {
+	if want := (posting{start + 3*tick, start + 3*tick + 1, 1}); len(*all) != 2 || (*all)[1] != want {
 		t.Fatalf("posted %v, want %v as the second", *all, want)
 	}
 }
@@ -49,12 +49,12 @@ func TestLateCallersCountInTheTickThatTookThePlace(t *testing.T) {
 	l.Add(start + 7*tick)
 	l.Add(start)
 	l.Flush(start + 8*tick)
-	if want := (posting{start + 7*tick, 2}); len(*all) != 1 || (*all)[0] != want {
+	if want := (posting{start + 7*tick, start + 8*tick - 1, 2}); len(*all) != 1 || (*all)[0] != want {
 		t.Fatalf("posted %v, want %v", *all, want)
 	}
 	l.Add(start + 9*tick)
 	l.Flush(start) // its time is late as well
-	if want := (posting{start + 9*tick, 1}); len(*all) != 2 || (*all)[1] != want {
+	if want := (posting{start + 9*tick, start + 9*tick, 1}); len(*all) != 2 || (*all)[1] != want {
 		t.Fatalf("posted %v, want %v as the second", *all, want)
 	}
 }
@@ -64,9 +64,14 @@ func TestEveryCallIsPostedOnceAndInTime(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		now := rapid.Int64Range(0, 1<<61).Draw(t, "start")
 		added, posted := make(map[int64]uint32), make(map[int64]uint32)
-		l := New(func(at int64, n uint32) { posted[at] += n })
+		l := New(func(from, to int64, n uint32) {
+			if to < from || to >= from+tick || to > now {
+				t.Fatalf("posted from %d to %d at %d", from, to, now)
+			}
+			posted[from] += n
+		})
 		for range rapid.IntRange(1, 50).Draw(t, "steps") {
-			now += rapid.SampledFrom([]int64{0, 1, tick / 3, tick, 100 * tick, 1 << 40, 1 << 53}).Draw(t, "later")
+			now += rapid.SampledFrom([]int64{0, 1, tick / 3, tick, 100 * tick, 1 << 40, 1 << 51}).Draw(t, "later")
 			if rapid.IntRange(0, 4).Draw(t, "flush") == 0 {
 				l.Flush(now)
 				continue
@@ -88,7 +93,7 @@ func TestEveryCallIsPostedOnceAndInTime(t *testing.T) {
 
 func TestNothingIsLostBetweenGoroutines(t *testing.T) {
 	var sum atomic.Uint64
-	l := New(func(_ int64, n uint32) { sum.Add(uint64(n)) })
+	l := New(func(_, _ int64, n uint32) { sum.Add(uint64(n)) })
 	var wg sync.WaitGroup
 	const goroutines, each = 8, 20_000
 	for g := range goroutines {
@@ -112,7 +117,7 @@ func TestNothingIsLostBetweenGoroutines(t *testing.T) {
 }
 
 func TestAddDoesNotAllocate(t *testing.T) {
-	l := New(func(int64, uint32) {})
+	l := New(func(int64, int64, uint32) {})
 	now := int64(0)
 	if n := testing.AllocsPerRun(1000, func() { now += tick / 2; l.Add(now) }); n != 0 {
 		t.Errorf("Add allocates %v objects", n)
@@ -122,7 +127,7 @@ func TestAddDoesNotAllocate(t *testing.T) {
 // What a call costs, beside an atomic addition.
 func BenchmarkAdd(b *testing.B) {
 	b.Run("ledger", func(b *testing.B) {
-		l := New(func(int64, uint32) {})
+		l := New(func(int64, int64, uint32) {})
 		now := int64(0)
 		for b.Loop() {
 			now += 100

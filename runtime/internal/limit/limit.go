@@ -1,7 +1,7 @@
 // Package limit bounds how many calls run at once (a bulkhead), at a number given or found from latency, with a queue
 // for those that must wait.
 //
-//	if err := l.Acquire(ctx, false); err != nil {
+//	if err := l.Acquire(ctx); err != nil {
 //		return err
 //	}
 //	err := call()
@@ -76,20 +76,19 @@ type Counts struct {
 	Refused uint64
 }
 
-// The word of a limiter has, from its low bits on: the calls that are counted with their permit, the permits that are held, and
-// the calls that wait for one. There is room for the most
-// calls, twice as many permits (in observe mode), and the most that wait.
+// The parts of a limiter's word, from the low bits on: calls that are counted by their permit, permits that are held, calls that
+// wait for one. There is room for the most calls, twice as many permits (in observe mode), and the most that wait.
 const (
 	oneCall    = 1
 	onePermit  = 1 << 22
 	oneWaiting = 1 << 43
 )
 
-// permitsOf returns the permits of a word. While a call waits, it is larger than any limit.
-func permitsOf(word uint64) uint64 { return word / onePermit }
+// taken returns the permits of a word. While a call waits, it is more than any limit.
+func taken(word uint64) uint64 { return word / onePermit }
 
-// running returns how many permits of a word are held.
-func running(word uint64) uint64 { return word % oneWaiting / onePermit }
+// held returns how many permits of a word are held.
+func held(word uint64) uint64 { return word % oneWaiting / onePermit }
 
 // Limiter hands out permits, first come, first served.
 //
@@ -101,8 +100,7 @@ type Limiter struct {
 	limit atomic.Uint64 // in observe mode, with the calls that might wait
 
 	_ [stripe.LineSize]byte
-	// word holds the calls that wait above the permits that are held, so that a caller in a hurry never overtakes one that
-	// waits. While a call waits, no permit is free.
+	// word has those that wait beside those that run, so that a caller in a hurry never overtakes one that waits.
 	word atomic.Uint64
 
 	_       [stripe.LineSize]byte
@@ -138,13 +136,13 @@ func (l *Limiter) Update(cfg Config) {
 // Try takes a permit if one is free and no call waits for it; if there is none, Acquire tells why, or waits. With call, the permit
 // counts a call that nobody else counts: it is one of Calls until Release.
 func (l *Limiter) Try(call bool) bool {
-	limit, counts := l.limit.Load(), worth(call)
+	limit, adds := l.limit.Load(), worth(call)
 	for {
 		w := l.word.Load()
-		if permitsOf(w) >= limit {
+		if taken(w) >= limit {
 			return false
 		}
-		if l.word.CompareAndSwap(w, w+counts) {
+		if l.word.CompareAndSwap(w, w+adds) {
 			return true
 		}
 	}
@@ -161,10 +159,10 @@ func worth(call bool) uint64 {
 // Calls returns how many calls are counted by their permits.
 func (l *Limiter) Calls() int64 { return int64(l.word.Load() % onePermit) }
 
-// Acquire takes a permit, and waits for one as the configuration allows; a call that waits is not yet one of Calls. The error is
-// one of those above, or that of ctx.
-func (l *Limiter) Acquire(ctx context.Context, call bool) error {
-	if l.Try(call) {
+// Acquire takes a permit, and waits for one as the configuration allows. Its error is one of those above, or that of
+// ctx.
+func (l *Limiter) Acquire(ctx context.Context) error {
+	if l.Try(false) {
 		return nil
 	}
 	cfg := l.cfg.Load()
@@ -172,14 +170,10 @@ func (l *Limiter) Acquire(ctx context.Context, call bool) error {
 		l.refused.Add(1)
 		return ErrFull
 	}
-	err := l.wait(ctx, cfg)
-	if err == nil && call {
-		l.word.Add(oneCall)
-	}
-	return err
+	return l.wait(ctx, cfg)
 }
 
-// Release gives a permit back, which was taken with the same call. now is the end of the attempt, in nanoseconds since any fixed
+// Release gives a permit back, which Try has taken with the same call, or Acquire with none. now is the end of the attempt, in nanoseconds since any fixed
 // time, not negative, and took its time with the permit; neither matters to an ignored one.
 func (l *Limiter) Release(now int64, took time.Duration, o Outcome, call bool) {
 	w := l.word.Load()
@@ -201,7 +195,7 @@ func (l *Limiter) released(now int64, took time.Duration, o Outcome, word uint64
 	if cfg.MaxQueued > 0 {
 		l.average(took)
 	}
-	if cfg.Adaptive && l.samples.add(now, took, o, running(word)) {
+	if cfg.Adaptive && l.samples.add(now, took, o, held(word)) {
 		l.adapt(now)
 	}
 }
@@ -222,7 +216,7 @@ const heldWeight = 32
 // Counts returns what the limiter does.
 func (l *Limiter) Counts() Counts {
 	w := l.word.Load()
-	return Counts{int(l.limit.Load()), int(running(w)), int(w / oneWaiting), l.refused.Load()}
+	return Counts{int(l.limit.Load()), int(held(w)), int(w / oneWaiting), l.refused.Load()}
 }
 
 // giveBack frees a permit, or hands it to the call that has waited longest. It returns the word of before.

@@ -56,7 +56,7 @@ func (l *Limiter) enqueue(ctx context.Context, cfg *Config, w *waiter) (*list.El
 	defer l.mu.Unlock()
 	for {
 		word := l.word.Load()
-		if permitsOf(word) < l.limit.Load() {
+		if taken(word) < l.limit.Load() {
 			if l.word.CompareAndSwap(word, word+onePermit) {
 				return nil, nil
 			}
@@ -108,7 +108,7 @@ func (l *Limiter) handOver() bool {
 	if word < oneWaiting {
 		return false
 	}
-	if running(word) > l.limit.Load() {
+	if held(word) > l.limit.Load() {
 		l.word.Add(^uint64(onePermit - 1))
 		return true
 	}
@@ -128,7 +128,7 @@ func (l *Limiter) setLimit(cfg *Config) {
 	l.limit.Store(uint64(limit))
 	for {
 		word := l.word.Load()
-		if word < oneWaiting || running(word) >= uint64(limit) {
+		if word < oneWaiting || held(word) >= uint64(limit) {
 			return
 		}
 		l.word.Add(onePermit)

@@ -1,0 +1,94 @@
+package goresilient
+
+import (
+	"maps"
+	"slices"
+	"sync/atomic"
+
+	"github.com/goresilient/goresilient/runtime/internal/breaker"
+	"github.com/goresilient/goresilient/runtime/internal/budget"
+	"github.com/goresilient/goresilient/runtime/internal/clock"
+	"github.com/goresilient/goresilient/runtime/internal/ledger"
+	"github.com/goresilient/goresilient/runtime/internal/throttle"
+)
+
+// ledgerTargets are the guards that a ledger tells of the calls that went well; nil is off.
+type ledgerTargets struct {
+	throttle     *throttle.Throttle
+	budget       *budget.Budget // where it is told late
+	own, service *breaker.Breaker
+}
+
+// post tells them of n calls that ended between two times close to each other.
+func (t *ledgerTargets) post(from, to int64, n uint32) {
+	if t.throttle != nil {
+		t.throttle.Accepted(to, n)
+	}
+	if t.budget != nil {
+		t.budget.Deposit(from, n)
+	}
+	if t.own != nil {
+		t.own.Succeeded(to, n)
+	}
+	if t.service != nil {
+		t.service.Succeeded(to, n)
+	}
+}
+
+// ledgers are those of a client. The lock of the client guards byTargets.
+type ledgers struct {
+	byTargets map[ledgerTargets]*ledger.Ledger
+	all       atomic.Pointer[[]*ledger.Ledger]
+}
+
+// add takes those of the plans that are about to be in force, beside those of the plans that are.
+func (l *ledgers) add(of map[ledgerTargets]*ledger.Ledger) {
+	all := slices.Collect(maps.Values(of))
+	for t, before := range l.byTargets {
+		if of[t] != before {
+			all = append(all, before)
+		}
+	}
+	l.all.Store(&all)
+}
+
+// keep lets go of the others once these plans are in force. A call of an earlier plan is then no longer written down.
+func (l *ledgers) keep(of map[ledgerTargets]*ledger.Ledger) {
+	for t, before := range l.byTargets {
+		if of[t] != before {
+			before.Flush(clock.Now())
+		}
+	}
+	l.byTargets = of
+	all := slices.Collect(maps.Values(of))
+	l.all.Store(&all)
+}
+
+// flush has the guards told of all calls that went well until now.
+func (l *ledgers) flush(now int64) {
+	for _, each := range *l.all.Load() {
+		each.Flush(now)
+	}
+}
+
+// writeDown has the guards of p told of calls that went well by a ledger: one of mine, or of those that the client has, or a new
+// one, which is then one of mine. Methods with the same guards share one.
+func (p *plan) writeDown(c *Client, mine map[ledgerTargets]*ledger.Ledger) {
+	g := &p.guards
+	g.late = g.budget != nil && p.first.timeout == 0 && p.hedge == nil
+	t := ledgerTargets{throttle: g.throttle, own: g.own.breaker, service: g.service.breaker}
+	if g.late {
+		t.budget = g.budget
+	}
+	g.shared = g.throttle != nil || g.budget != nil || g.service.breaker != nil
+	if !p.direct || t == (ledgerTargets{}) {
+		g.late = false
+		return
+	}
+	if g.ledger = mine[t]; g.ledger == nil {
+		if g.ledger = c.ledgers.byTargets[t]; g.ledger == nil {
+			g.ledger = ledger.New(t.post)
+		}
+		mine[t] = g.ledger
+	}
+}
