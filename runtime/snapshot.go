@@ -18,7 +18,8 @@ type Snapshot struct {
 	Target string
 	// State is the aggregate state of the connections.
 	State connectivity.State
-	// Running is how many calls and streams have begun and not ended.
+	// Running is how many calls and streams have begun and not ended, those in a fallback or between two attempts included. A call
+	// whose first attempt has just failed may be counted twice for a moment.
 	Running int64
 	// Endpoints is what is known of each endpoint, in the order of discovery.
 	Endpoints []EndpointSnapshot

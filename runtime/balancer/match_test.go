@@ -186,6 +186,7 @@ func TestEndpointsThatAreWrittenOver(t *testing.T) {
 
 // What a resolver says of an address besides is passed on as it is, compared or not, to the next connection.
 func TestNewestAddressIsDialled(t *testing.T) {
+	//lint:ignore SA1019 resolvers still set Metadata
 	metadata := func(v string) resolver.Address { return resolver.Address{Addr: "a", Metadata: &v} }
 	attribute := func(v string) resolver.Address {
 		return resolver.Address{Addr: "a", Attributes: attributes.New(behind{}, []string{v})} // which cannot be compared
