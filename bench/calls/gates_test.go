@@ -35,10 +35,10 @@ var gates = []gate{
 	{"guards and deadlines", deadlines, map[string]gateOf{
 		"failsafe-go": {failsafeGuards, 0.35, 0.4},
 		"middleware":  {middleware, 0.75, 0.75},
-	}, 2},
+	}, 1},
 	{"hedging armed", hedged, map[string]gateOf{
 		"failsafe-go": {failsafeHedge, 0.25, 0.25},
-	}, 2},
+	}, 1},
 }
 
 // The rounds of a gate end once its ratio is known to within the margin.

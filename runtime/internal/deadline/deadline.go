@@ -25,13 +25,14 @@ type Context struct {
 	// Record is what the balancer finds in the context, if it is On. It is set up before Start.
 	Record attempt.Record
 
-	parent   context.Context
-	deadline time.Time
-	cause    error // of the deadline
-	done     chan struct{}
-	timed    bool         // deadline is the context's own
-	alarm    *alarm.Alarm // nil unless timed
-	unlink   func() bool  // from the parent; nil if it never ends
+	parent  context.Context
+	began   int64 // of [clock.Now]
+	timeout time.Duration
+	cause   error        // of the deadline
+	done    atomic.Value // of chan struct{}; made when first asked for, or closed is put there
+	timed   bool         // deadline is the context's own
+	alarm   *alarm.Alarm // nil unless timed
+	unlink  func() bool  // from the parent; nil if it never ends
 
 	mu     sync.Mutex
 	err    error                // set once, before done is closed
@@ -58,9 +59,9 @@ func New(parent context.Context, timeout time.Duration, cause error) *Context {
 func (c *Context) Start(parent context.Context, now int64, timeout time.Duration, cause error) {
 	// The lock orders the assignments before an end that is immediate.
 	c.mu.Lock()
-	c.parent, c.cause, c.done = parent, cause, make(chan struct{})
+	c.parent, c.cause = parent, cause
 	if c.timed = timeout >= 0; c.timed {
-		c.deadline = clock.Time(now).Add(timeout)
+		c.began, c.timeout = now, timeout
 		c.alarm = alarm.Set(now, timeout, c)
 	}
 	if parent.Done() != nil {
@@ -103,7 +104,11 @@ func (c *Context) end(err, reason error) {
 	first, more := c.first, c.more
 	c.first, c.more = nil, nil
 	set, unlink := c.alarm, c.unlink
-	close(c.done)
+	if done, made := c.done.Load().(chan struct{}); made {
+		close(done)
+	} else {
+		c.done.Store(closed)
+	}
 	c.mu.Unlock()
 
 	if set != nil {
@@ -125,11 +130,30 @@ func (c *Context) Deadline() (time.Time, bool) {
 	if !c.timed {
 		return c.parent.Deadline()
 	}
-	return c.deadline, true
+	return clock.Time(c.began).Add(c.timeout), true
 }
 
+// closed is the channel of contexts that have ended before anybody asked for theirs.
+var closed = func() chan struct{} {
+	done := make(chan struct{})
+	close(done)
+	return done
+}()
+
 // Done implements [context.Context].
-func (c *Context) Done() <-chan struct{} { return c.done }
+func (c *Context) Done() <-chan struct{} {
+	if done, made := c.done.Load().(chan struct{}); made {
+		return done
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if done, made := c.done.Load().(chan struct{}); made {
+		return done
+	}
+	done := make(chan struct{})
+	c.done.Store(done)
+	return done
+}
 
 // Err implements [context.Context].
 func (c *Context) Err() error {
@@ -222,5 +246,6 @@ func (c *Context) forget(f *func()) bool {
 
 // String names the context as those of the standard library name themselves.
 func (c *Context) String() string {
-	return "deadline.Context(" + c.deadline.Format(time.RFC3339Nano) + ")"
+	d, _ := c.Deadline()
+	return "deadline.Context(" + d.Format(time.RFC3339Nano) + ")"
 }
