@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/interop/grpc_testing"
 
 	goresilient "github.com/goresilient/goresilient/runtime"
@@ -38,8 +39,10 @@ func limited() map[string]*policy.Service {
 type gated struct {
 	grpc.ClientConnInterface
 	enter  chan struct{} // receives when a call begins
-	end    chan error
 	inside atomic.Int64
+
+	mu  sync.Mutex
+	end chan error // of the calls that begin now
 }
 
 func newGated() *gated { return &gated{enter: make(chan struct{}, 100), end: make(chan error)} }
@@ -47,8 +50,11 @@ func newGated() *gated { return &gated{enter: make(chan struct{}, 100), end: mak
 func (g *gated) Invoke(context.Context, string, any, any, ...grpc.CallOption) error {
 	g.inside.Add(1)
 	defer g.inside.Add(-1)
+	g.mu.Lock()
+	end := g.end
+	g.mu.Unlock()
 	g.enter <- struct{}{}
-	return <-g.end
+	return <-end
 }
 
 // A call is one that runs from its beginning to its end, whoever counts it: while it is on its way, between two attempts, and in
@@ -213,6 +219,44 @@ func TestRunningCallThatMeetsAQueue(t *testing.T) {
 		if err := errors.Join(<-done, <-done, <-down); err != nil {
 			t.Error(err)
 		}
+	})
+}
+
+// A call that is about to wait when the client is closed ends there: it is neither sent nor made again.
+func TestCallThatIsTooLateToWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		conn := newGated()
+		p := limited()["method's"]
+		p.MethodDefaults.Retry.Codes = []codes.Code{codes.Canceled}
+		c := mustClient(t, goresilient.WithConn(conn), goresilient.WithPolicy(p))
+		done, down := make(chan error, 1), make(chan error, 1)
+		go func() { _, _ = c.emptyCall.Call(t.Context(), &grpc_testing.Empty{}) }()
+		<-conn.enter
+		ctx := slowContext{t.Context(), make(chan struct{}), make(chan struct{})}
+		go func() {
+			_, err := c.emptyCall.Call(ctx, &grpc_testing.Empty{})
+			done <- err
+		}()
+		<-ctx.asked
+		go func() { down <- c.Shutdown(context.Background()) }()
+		synctest.Wait()
+		go func() {
+			for range ctx.asked {
+			}
+		}()
+		close(ctx.answer)
+		if err := <-done; !errors.Is(err, goresilient.ErrClosed) {
+			t.Errorf("the call ended with %v", err)
+		}
+		conn.end <- nil
+		if err := <-down; err != nil {
+			t.Error(err)
+		}
+		time.Sleep(2 * time.Hour)
+		if n := conn.inside.Load(); n != 0 || len(conn.enter) != 0 {
+			t.Errorf("%d attempts are on their way, %d more have begun", n, len(conn.enter))
+		}
+		close(ctx.asked)
 	})
 }
 

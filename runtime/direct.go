@@ -67,27 +67,32 @@ func (m *method) direct(ctx context.Context, p *plan, in, out any, heard *attemp
 	}
 	if g.limited {
 		t.err = g.acquire(t.ctx, m.fullName, t.began, &held)
-	}
-	if t.err == nil {
-		if held.running != nil && m.client.calls.Closed() { // since the call was asked for: nobody waits for its end
+		if t.err == ErrClosed || held.running != nil && m.client.calls.Closed() { // since the call was asked for: nobody waits for its end
 			return nil, ErrClosed
 		}
+	}
+	outcome := limit.Ignored
+	if t.err == nil {
 		t.err = m.client.conn.Invoke(t.ctx, m.fullName, in, out, t.opts...)
 		if g.clocked {
 			t.ended = clock.Now()
 		}
+		outcome = limitOutcome(t.ctx, t.err)
 	}
 	if t.err != nil && !g.count(&held) {
 		return nil, ErrClosed
 	}
 	if g.limited {
-		g.release(&held, limitOutcome(t.ctx, t.err), t.ended)
+		g.release(&held, outcome, t.ended)
 	}
 	alone := l == nil || l.end(t.err != nil) == nil
 	if alone && t.err == nil {
 		undo = false
 		t.release()
-		g.succeeded(&admitted, t.began, t.ended, m.plan.Load() != p)
+		g.succeeded(&admitted, t.began, t.ended)
+		if m.plan.Load() != p && g.ledger != nil { // nobody else asks for what is in it
+			g.ledger.Flush(t.ended)
+		}
 		return out, nil
 	}
 	reply, err = m.goOn(ctx, p, in, out, &t, l, nested, &admitted)

@@ -41,8 +41,6 @@ type guards struct {
 
 	// ledger has the calls that went well at the first attempt, which other guards are told of together; nil if nobody is.
 	ledger *ledger.Ledger
-	// shared is whether what other methods have written down may count for a guard of this one.
-	shared bool
 	// late is whether the budget is told of a first attempt when it has ended, as far as its end may be told together with those
 	// of others: where a call has neither a deadline of the plan's nor hedges, and there is little that it costs.
 	late bool
@@ -151,13 +149,9 @@ func (g *guards) first(began int64) {
 	}
 }
 
-// flush has the guards told of the calls that went well until now.
+// flush has the guards told of the calls that went well until now, by whichever plan they were made.
 func (g *guards) flush(now int64) {
-	if g.shared {
-		g.client.ledgers.flush(now)
-	} else if g.ledger != nil {
-		g.ledger.Flush(now)
-	}
+	g.client.ledgers.flush(now)
 }
 
 // withdraw asks for an attempt more.

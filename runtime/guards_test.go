@@ -203,8 +203,8 @@ func TestAdaptiveThrottle(t *testing.T) {
 			return refused
 		}
 		run()
-		if refused := run(); refused < 900 || refused == 1000 {
-			t.Errorf("%d of 1000 calls were refused here while the server refuses all", refused)
+		if refused := run() + run() + run(); refused < 2700 || refused == 3000 { // one in 200 goes out
+			t.Errorf("%d of 3000 calls were refused here while the server refuses all", refused)
 		}
 		conn.reactions = []reaction{{}}
 		for range 10 {
@@ -213,6 +213,42 @@ func TestAdaptiveThrottle(t *testing.T) {
 		if refused := run(); refused != 0 {
 			t.Errorf("%d of 1000 calls were refused here although the server takes all", refused)
 		}
+	})
+}
+
+// What one limit refuses tells another, adaptive one nothing of the server.
+func TestAdaptiveLimitBehindAnother(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		conn := newGated()
+		c := mustClient(t, goresilient.WithConn(conn), goresilient.WithPolicy(&policy.Service{
+			ConcurrencyLimit: &policy.ConcurrencyLimit{MaxInFlight: policy.Set(2)},
+			MethodDefaults: &policy.Method{ConcurrencyLimit: &policy.ConcurrencyLimit{
+				Adaptive: &policy.AdaptiveLimit{Min: policy.Set(1), Max: policy.Set(100)},
+			}},
+		}))
+		for range 100 {
+			var calls sync.WaitGroup
+			for range 10 {
+				calls.Go(func() { _, _ = c.emptyCall.Call(t.Context(), &grpc_testing.Empty{}) })
+			}
+			synctest.Wait()
+			time.Sleep(100 * time.Millisecond)
+			conn.end <- nil
+			conn.end <- nil
+			calls.Wait()
+			for range 2 {
+				<-conn.enter
+			}
+		}
+		for range 2 {
+			go func() { _, _ = c.emptyCall.Call(t.Context(), &grpc_testing.Empty{}) }()
+		}
+		synctest.Wait()
+		if n := conn.inside.Load(); n != 2 {
+			t.Errorf("the adaptive limit lets %d calls through, want 2", n)
+		}
+		conn.end <- nil
+		conn.end <- nil
 	})
 }
 

@@ -52,7 +52,8 @@ func (l *ledgers) add(of map[ledgerTargets]*ledger.Ledger) {
 	l.all.Store(&all)
 }
 
-// keep lets go of the others once these plans are in force. A call of an earlier plan is then no longer written down.
+// keep lets go of the others once these plans are in force. A call of an earlier plan that is written down after that has its ledger
+// flushed: see [method.direct].
 func (l *ledgers) keep(of map[ledgerTargets]*ledger.Ledger) {
 	for t, before := range l.byTargets {
 		if of[t] != before {
@@ -80,7 +81,6 @@ func (p *plan) writeDown(c *Client, mine map[ledgerTargets]*ledger.Ledger) {
 	if g.late {
 		t.budget = g.budget
 	}
-	g.shared = g.throttle != nil || g.budget != nil || g.service.breaker != nil
 	if !p.direct || t == (ledgerTargets{}) {
 		g.late = false
 		return

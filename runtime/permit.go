@@ -79,10 +79,20 @@ func (g *guards) count(p *permits) (counted bool) {
 	}
 	if p.counting {
 		*running = g.client.calls.Enter()
+		p.counting = false
+		g.counter().Uncount()
 		return true
 	}
 	*running, counted = g.client.calls.Begin()
 	return counted
+}
+
+// counter returns the limit whose permits count calls.
+func (g *guards) counter() *limit.Limiter {
+	if g.countedBy == ownScope {
+		return g.own.limit
+	}
+	return g.service.limit
 }
 
 // acquire waits for the permits of an attempt that begins at now, and enters them in p, which holds none. After an error it may hold

@@ -13,15 +13,14 @@ import (
 	"github.com/goresilient/goresilient/runtime/internal/ledger"
 )
 
-// succeeded reports that an admitted call has ended well with its first attempt, at now, as most do. With alone it is told by
-// itself: its plan is no longer in force, and neither is the ledger.
-func (g *guards) succeeded(a *admission, start, now int64, alone bool) {
+// succeeded reports that an admitted call has ended well with its first attempt, at now, as most do.
+func (g *guards) succeeded(a *admission, start, now int64) {
 	if g.latency != nil {
 		g.latency.Record(time.Duration(now - start))
 	}
 	switch {
 	case g.ledger == nil:
-	case !alone && (!g.late || ledger.Within(start, now)) && g.ordinary(a, time.Duration(now-start)):
+	case (!g.late || ledger.Within(start, now)) && g.ordinary(a, time.Duration(now-start)):
 		g.ledger.Add(now)
 	default:
 		if g.late {

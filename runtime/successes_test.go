@@ -190,3 +190,56 @@ func TestSuccessesDuringAChange(t *testing.T) {
 		}
 	})
 }
+
+// A call of an earlier plan that fails knows of the successes of the plan in force.
+func TestFailuresAfterAChange(t *testing.T) {
+	for _, perMethod := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			conn := newGated()
+			overrides := goresilient.NewOverrides()
+			cb := &policy.CircuitBreaker{MinimumCalls: policy.Set(10), FailureRatio: policy.Set(0.5)}
+			p := &policy.Service{CircuitBreaker: cb}
+			if perMethod {
+				p = &policy.Service{MethodDefaults: &policy.Method{CircuitBreaker: cb}}
+			}
+			c := mustClient(t, goresilient.WithConn(conn), goresilient.WithPolicy(p), goresilient.WithOverrides(overrides))
+			errs := make(chan error, 100)
+			call := func() {
+				_, err := c.emptyCall.Call(t.Context(), &grpc_testing.Empty{})
+				errs <- err
+			}
+			for range 20 {
+				go call()
+				<-conn.enter
+			}
+			synctest.Wait()
+			if err := overrides.Set("test", []byte("version: goresilient.v1\ndefaults: {adaptive_throttle: {k: 100}}\n")); err != nil {
+				t.Fatal(err)
+			}
+			early := make(chan error) // which ends the early calls
+			conn.mu.Lock()
+			conn.end, early = early, conn.end
+			conn.mu.Unlock()
+			for range 60 {
+				go call()
+				<-conn.enter
+				conn.end <- nil
+				if err := <-errs; err != nil {
+					t.Fatal(err)
+				}
+			}
+			for range 20 {
+				early <- errUnavailable
+				<-errs
+			}
+			go call()
+			synctest.Wait()
+			select {
+			case err := <-errs:
+				t.Errorf("after 20 failures of 80 calls a call ended with %v", err)
+			default:
+				conn.end <- nil
+			}
+		})
+	}
+}

@@ -25,14 +25,13 @@ type Context struct {
 	// Record is what the balancer finds in the context, if it is On. It is set up before Start.
 	Record attempt.Record
 
-	parent  context.Context
-	began   int64 // of [clock.Now]
-	timeout time.Duration
-	cause   error        // of the deadline
-	done    atomic.Value // of chan struct{}; made when first asked for, or closed is put there
-	timed   bool         // deadline is the context's own
-	alarm   *alarm.Alarm // nil unless timed
-	unlink  func() bool  // from the parent; nil if it never ends
+	parent   context.Context
+	deadline time.Time
+	cause    error        // of the deadline
+	done     atomic.Value // of chan struct{}; made when first asked for, or closed is put there
+	timed    bool         // deadline is the context's own
+	alarm    *alarm.Alarm // nil unless timed
+	unlink   func() bool  // from the parent; nil if it never ends
 
 	mu     sync.Mutex
 	err    error                // set once, before done is closed
@@ -61,7 +60,7 @@ func (c *Context) Start(parent context.Context, now int64, timeout time.Duration
 	c.mu.Lock()
 	c.parent, c.cause = parent, cause
 	if c.timed = timeout >= 0; c.timed {
-		c.began, c.timeout = now, timeout
+		c.deadline = clock.Time(now).Add(timeout)
 		c.alarm = alarm.Set(now, timeout, c)
 	}
 	if parent.Done() != nil {
@@ -130,7 +129,7 @@ func (c *Context) Deadline() (time.Time, bool) {
 	if !c.timed {
 		return c.parent.Deadline()
 	}
-	return clock.Time(c.began).Add(c.timeout), true
+	return c.deadline, true
 }
 
 // closed is the channel of contexts that have ended before anybody asked for theirs.

@@ -32,7 +32,9 @@ type Ledger struct {
 	spread stripe.Spread
 	cells  []cell // by stripe
 
-	flushing sync.Mutex // so that what one Flush has taken out is posted when another returns
+	// flushing is held, and busy above 0, while Flush posts: so that what one has taken out is posted when another returns.
+	flushing sync.Mutex
+	busy     atomic.Int32
 }
 
 // cell is the number of a tick (the low 32 bits of it) above how many calls ended in it and were not posted yet.
@@ -65,7 +67,7 @@ func (l *Ledger) add(now int64) {
 		w := &l.cells[l.spread.Cell()].word
 		old := w.Load()
 		next := old + 1
-		turned := ago(old, now) > 0 // a caller whose tick is over counts in the one that took its place
+		turned := uint32(old) == 0 || ago(old, now) > 0 // a caller whose tick is over counts in the one that took its place
 		if turned {
 			next = uint64(uint32(now>>tickBits))<<half | 1
 		}
@@ -82,8 +84,13 @@ func (l *Ledger) add(now int64) {
 
 // Flush posts all calls that were counted, but for those that Add is posting.
 func (l *Ledger) Flush(now int64) {
+	if !l.pending() && l.busy.Load() == 0 {
+		return
+	}
 	l.flushing.Lock()
 	defer l.flushing.Unlock()
+	l.busy.Add(1)
+	defer l.busy.Add(-1)
 	for i := range l.spread.InUse() {
 		w := &l.cells[i].word
 		for old := w.Load(); uint32(old) > 0; old = w.Load() {
@@ -93,6 +100,16 @@ func (l *Ledger) Flush(now int64) {
 			}
 		}
 	}
+}
+
+// pending tells whether any cell has calls.
+func (l *Ledger) pending() bool {
+	for i := range l.spread.InUse() {
+		if uint32(l.cells[i].word.Load()) > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // settle posts the calls of a word that stands in no cell any more.

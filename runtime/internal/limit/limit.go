@@ -156,6 +156,9 @@ func worth(call bool) uint64 {
 	return onePermit
 }
 
+// Uncount has a permit that counts a call no longer do so; it is given back without the call then.
+func (l *Limiter) Uncount() { l.word.Add(^uint64(oneCall - 1)) }
+
 // Calls returns how many calls are counted by their permits.
 func (l *Limiter) Calls() int64 { return int64(l.word.Load() % onePermit) }
 
