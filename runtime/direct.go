@@ -66,24 +66,23 @@ func (m *method) direct(ctx context.Context, p *plan, in, out any, heard *attemp
 		m.prepare(&t, p, l, nested)
 	}
 	if g.limited {
-		t.err = g.acquire(t.ctx, m.fullName, t.began, &held)
-		if t.err == ErrClosed || held.running != nil && m.client.calls.Closed() { // since the call was asked for: nobody waits for its end
+		if t.err = g.acquire(t.ctx, m.fullName, t.began, &held); t.err == ErrClosed {
 			return nil, ErrClosed
 		}
 	}
-	outcome := limit.Ignored
 	if t.err == nil {
 		t.err = m.client.conn.Invoke(t.ctx, m.fullName, in, out, t.opts...)
 		if g.clocked {
 			t.ended = clock.Now()
 		}
-		outcome = limitOutcome(t.ctx, t.err)
-	}
-	if t.err != nil && !g.count(&held) {
-		return nil, ErrClosed
-	}
-	if g.limited {
-		g.release(&held, outcome, t.ended)
+		if t.err != nil {
+			g.count(&held)
+		}
+		if g.limited {
+			g.release(&held, limitOutcome(t.ctx, t.err), t.ended)
+		}
+	} else {
+		g.release(&held, limit.Ignored, t.began)
 	}
 	alone := l == nil || l.end(t.err != nil) == nil
 	if alone && t.err == nil {

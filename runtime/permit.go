@@ -96,7 +96,8 @@ func (g *guards) counter() *limit.Limiter {
 }
 
 // acquire waits for the permits of an attempt that begins at now, and enters them in p, which holds none. After an error it may hold
-// one of two.
+// some. The error is ErrClosed if the client was closed since the call was asked for, and before it was counted: nobody waits for its
+// end then.
 func (g *guards) acquire(ctx context.Context, fullName string, now int64, p *permits) (err error) {
 	if l := g.own.limit; l != nil {
 		call := p.running != nil && g.countedBy == ownScope
@@ -117,6 +118,9 @@ func (g *guards) acquire(ctx context.Context, fullName string, now int64, p *per
 	p.since = now
 	if g.queued {
 		p.since = clock.Now() // a wait is no latency of the server
+	}
+	if p.counting && g.client.calls.Closed() {
+		return ErrClosed
 	}
 	return nil
 }
