@@ -130,7 +130,11 @@ func (m *method) prepare(t *try, p *plan, l *lead, nested bool) {
 			if p.first.timeout > 0 {
 				timeout, t.cause, t.within = p.first.timeout, p.first.struck, p.first.timeout
 			}
-			t.timed.Start(parent, t.began, timeout, t.cause)
+			if l != nil && l.delay < timeout {
+				t.timed.Promise(parent, t.began, timeout, t.cause)
+			} else {
+				t.timed.Start(parent, t.began, timeout, t.cause)
+			}
 		}
 	}
 	if p.repeats {

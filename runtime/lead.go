@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/goresilient/goresilient/runtime/internal/alarm"
+	"github.com/goresilient/goresilient/runtime/internal/clock"
 )
 
 // lead is the first attempt of a call that may be hedged, while it is alone: nearly always until it ends. It has what the
@@ -50,6 +51,7 @@ func (l *lead) watch() {
 
 // Ring implements [alarm.Target]: a hedge is due.
 func (l *lead) Ring() {
+	l.attempt.Arm(clock.Now()) // which nearly no attempt lives to need
 	l.mu.Lock()
 	if l.over {
 		l.mu.Unlock()

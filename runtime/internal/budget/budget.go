@@ -76,6 +76,15 @@ func (b *Budget) slot(now int64) uint32 {
 // Deposit counts the first attempts of n calls, which may be reported late: those that began before the window do not count.
 func (b *Budget) Deposit(began int64, n uint32) {
 	slot := b.slot(began)
+	w := &b.firsts[b.spread.Cell()][slot%slots]
+	if v := w.Load(); uint32(v>>half) == slot && v != 0 && w.CompareAndSwap(v, v+uint64(n)) {
+		return
+	}
+	b.deposit(slot, n)
+}
+
+// deposit counts where a slot begins, and where another goroutine is at the same word.
+func (b *Budget) deposit(slot, n uint32) {
 	if ring := &b.firsts[b.spread.Cell()]; !ring.late(slot) && !ring.tryAdd(slot, n) {
 		b.firsts[b.spread.Collided(len(b.firsts))].add(slot, n)
 	}

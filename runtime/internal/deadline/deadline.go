@@ -29,15 +29,15 @@ type Context struct {
 	deadline time.Time
 	cause    error        // of the deadline
 	done     atomic.Value // of chan struct{}; made when first asked for, or closed is put there
-	timed    bool         // deadline is the context's own
-	alarm    *alarm.Alarm // nil unless timed
+	alarm    *alarm.Alarm // nil unless timed, and armed
 	unlink   func() bool  // from the parent; nil if it never ends
 
 	mu     sync.Mutex
+	timed  bool                 // deadline is the context's own; never written after Start
+	taken  bool                 // first is, or was, in use
 	err    error                // set once, before done is closed
 	reason error                // what Cause reports
 	first  func()               // registered with AfterFunc
-	taken  bool                 // first is, or was, in use
 	more   map[*func()]struct{} // registered after it
 
 	// frozen carries reason for context.Cause, which finds a cancelled context of the standard library through Value. Made
@@ -56,12 +56,33 @@ func New(parent context.Context, timeout time.Duration, cause error) *Context {
 // Start makes the zero Context, which is a part of something larger, what [New] returns. The timeout counts from now, the time of
 // [clock.Now]. With the timeout [None] it has the deadline of its parent, and is there to be cancelled.
 func (c *Context) Start(parent context.Context, now int64, timeout time.Duration, cause error) {
+	c.start(parent, now, timeout, cause, true)
+}
+
+// Promise is Start for who calls Arm before the deadline, unless the context has ended by then: it has no timer before. The timeout
+// is not None.
+func (c *Context) Promise(parent context.Context, now int64, timeout time.Duration, cause error) {
+	c.start(parent, now, timeout, cause, false)
+}
+
+// Arm has a context that was promised end at its deadline. now is the time of [clock.Now]. Of others nothing changes.
+func (c *Context) Arm(now int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.timed && c.alarm == nil && c.err == nil {
+		c.alarm = alarm.Set(now, max(0, time.Until(c.deadline)), c)
+	}
+}
+
+func (c *Context) start(parent context.Context, now int64, timeout time.Duration, cause error, arm bool) {
 	// The lock orders the assignments before an end that is immediate.
 	c.mu.Lock()
 	c.parent, c.cause = parent, cause
 	if c.timed = timeout >= 0; c.timed {
 		c.deadline = clock.Time(now).Add(timeout)
-		c.alarm = alarm.Set(now, timeout, c)
+		if arm {
+			c.alarm = alarm.Set(now, timeout, c)
+		}
 	}
 	if parent.Done() != nil {
 		c.unlink = context.AfterFunc(parent, c.parentEnded)

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/goresilient/goresilient/runtime/internal/clock"
 )
 
 type key struct{}
@@ -143,6 +145,43 @@ func BenchmarkNewRelease(b *testing.B) {
 			_, cancel2 := context.WithCancel(ctx)
 			cancel2()
 			cancel()
+		}
+	})
+}
+
+// A context that was promised ends at its deadline once it is armed, and not before.
+func TestPromise(t *testing.T) {
+	cause := errors.New("too late")
+	for _, late := range []time.Duration{0, time.Second, 3 * time.Second, time.Hour} {
+		synctest.Test(t, func(t *testing.T) {
+			c := new(Context)
+			began := time.Now()
+			c.Promise(t.Context(), clock.Now(), 3*time.Second, cause)
+			if d, ok := c.Deadline(); !ok || d.Sub(began) != 3*time.Second {
+				t.Errorf("deadline after %v", d.Sub(began))
+			}
+			time.Sleep(late)
+			synctest.Wait()
+			if c.Err() != nil {
+				t.Fatalf("ended with %v before it was armed", c.Err())
+			}
+			c.Arm(clock.Now())
+			c.Arm(clock.Now()) // again changes nothing
+			<-c.Done()
+			if at := time.Since(began); at != max(late, 3*time.Second) || context.Cause(c) != cause {
+				t.Errorf("armed after %v it ended after %v with %v", late, at, context.Cause(c))
+			}
+			c.Arm(clock.Now())
+			c.Release()
+		})
+	}
+	synctest.Test(t, func(t *testing.T) {
+		c := new(Context)
+		c.Promise(t.Context(), clock.Now(), time.Second, cause)
+		c.Release()
+		c.Arm(clock.Now()) // no timer: synctest would not let the bubble end with time to pass
+		if context.Cause(c) != context.Canceled {
+			t.Errorf("released it ended with %v", context.Cause(c))
 		}
 	})
 }
