@@ -96,15 +96,8 @@ func (a *amendment) apply(b *band, g *group, c criteria, joined []seating) []sea
 	if len(come)+len(gone) == 0 {
 		return joined
 	}
-	members := make([]*endpoint, 0, len(g.members)+len(come))
-	from := 0
-	for i, e := range g.members {
-		if slices.Contains(gone, e) {
-			members = append(members, g.members[from:i]...)
-			from = i + 1
-		}
-	}
-	members = append(members, g.members[from:]...)
+	members := append(make([]*endpoint, 0, len(g.members)+len(come)), g.members...)
+	members = slices.DeleteFunc(members, func(e *endpoint) bool { return slices.Contains(gone, e) })
 	for _, e := range come {
 		at := sort.Search(len(members), func(i int) bool { return members[i].position > e.position })
 		members = slices.Insert(members, at, e)
