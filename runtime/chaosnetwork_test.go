@@ -10,8 +10,8 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/interop/grpc_testing"
-	"google.golang.org/grpc/test/bufconn"
 
+	"github.com/goresilient/goresilient/internal/memnet"
 	goresilient "github.com/goresilient/goresilient/runtime"
 )
 
@@ -41,7 +41,7 @@ type chaosHost struct {
 
 	mu       sync.Mutex
 	reach    reach
-	listener *bufconn.Listener // nil while no server runs
+	listener *memnet.Listener // nil while no server runs
 	server   *grpc.Server
 	conns    map[*chaosConn]struct{}
 }
@@ -92,7 +92,7 @@ func (h *chaosHost) start() {
 	if h.listener != nil {
 		return
 	}
-	l, s := bufconn.Listen(1<<12), grpc.NewServer(h.options...)
+	l, s := memnet.Listen(), grpc.NewServer(h.options...)
 	grpc_testing.RegisterTestServiceServer(s, h.service)
 	h.listener, h.server = l, s
 	h.running.Go(func() { _ = s.Serve(l) })
@@ -173,7 +173,7 @@ func (h *chaosHost) dial(ctx context.Context) (net.Conn, error) {
 	if l == nil {
 		return nil, errRefused
 	}
-	under, err := l.DialContext(ctx)
+	under, err := l.Dial(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -6,22 +6,23 @@ import (
 	"net"
 	"sync"
 	"testing"
+	"testing/synctest"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/interop/grpc_testing"
-	"google.golang.org/grpc/test/bufconn"
 
+	"github.com/goresilient/goresilient/internal/memnet"
 	goresilient "github.com/goresilient/goresilient/runtime"
 )
 
 // memoryNetwork is where servers listen under their addresses, for tests in virtual time.
 type memoryNetwork struct {
 	mu        sync.Mutex
-	listeners map[string]*bufconn.Listener
+	listeners map[string]*memnet.Listener
 }
 
 func newMemoryNetwork() *memoryNetwork {
-	return &memoryNetwork{listeners: make(map[string]*bufconn.Listener)}
+	return &memoryNetwork{listeners: make(map[string]*memnet.Listener)}
 }
 
 var errNobodyListens = errors.New("nobody listens")
@@ -36,10 +37,11 @@ func (n *memoryNetwork) dial(ctx context.Context, address string) (net.Conn, err
 	if l == nil {
 		return nil, errNobodyListens
 	}
-	return l.DialContext(ctx)
+	return l.Dial(ctx)
 }
 
-// serve starts a server, whose UnaryCall answers with its address. die takes it off the network, connections and all.
+// serve starts a server, whose UnaryCall answers with its address. die takes it off the network, connections and all, and
+// returns when the clients know.
 func (n *memoryNetwork) serve(t *testing.T, address string) (die func()) {
 	return n.serveAs(t, address, &testServer{unary: func(context.Context, *grpc_testing.SimpleRequest) (*grpc_testing.SimpleResponse, error) {
 		return &grpc_testing.SimpleResponse{Hostname: address}, nil
@@ -48,7 +50,7 @@ func (n *memoryNetwork) serve(t *testing.T, address string) (die func()) {
 
 // serveAs starts the given server.
 func (n *memoryNetwork) serveAs(t *testing.T, address string, server *testServer) (die func()) {
-	l := bufconn.Listen(1 << 16)
+	l := memnet.Listen()
 	n.mu.Lock()
 	n.listeners[address] = l
 	n.mu.Unlock()
@@ -58,6 +60,7 @@ func (n *memoryNetwork) serveAs(t *testing.T, address string, server *testServer
 		delete(n.listeners, address)
 		n.mu.Unlock()
 		s.Stop()
+		synctest.Wait()
 	}
 }
 

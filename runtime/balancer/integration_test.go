@@ -22,7 +22,8 @@ import (
 	"google.golang.org/grpc/resolver/manual"
 	"google.golang.org/grpc/serviceconfig"
 	"google.golang.org/grpc/status"
-	"google.golang.org/grpc/test/bufconn"
+
+	"github.com/goresilient/goresilient/internal/memnet"
 )
 
 // These tests run real grpc clients and servers over in-memory connections, in virtual time.
@@ -30,7 +31,7 @@ import (
 // network is where servers listen under their names.
 type network struct {
 	mu        sync.Mutex
-	listeners map[string]*bufconn.Listener
+	listeners map[string]*memnet.Listener
 	dials     map[string]int
 }
 
@@ -44,7 +45,7 @@ func (n *network) dial(ctx context.Context, addr string) (net.Conn, error) {
 	if l == nil {
 		return nil, errNobody
 	}
-	return l.DialContext(ctx)
+	return l.Dial(ctx)
 }
 
 // server is a server of the health service, which also serves as the service that is called.
@@ -55,7 +56,7 @@ type server struct {
 
 // serve starts a server; calls tell its name in a header.
 func (n *network) serve(addr string) *server {
-	l := bufconn.Listen(1 << 16)
+	l := memnet.Listen()
 	n.mu.Lock()
 	n.listeners[addr] = l
 	n.mu.Unlock()
@@ -90,7 +91,7 @@ type client struct {
 func newClient(t *testing.T, cfg Config, opts ...grpc.DialOption) *client {
 	t.Helper()
 	c := &client{
-		network: &network{listeners: make(map[string]*bufconn.Listener), dials: make(map[string]int)},
+		network: &network{listeners: make(map[string]*memnet.Listener), dials: make(map[string]int)},
 		t:       t,
 		ch:      NewChannel(cfg, Options{}),
 		res:     manual.NewBuilderWithScheme("test"),

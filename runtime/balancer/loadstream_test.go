@@ -10,7 +10,8 @@ import (
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/orca"
-	"google.golang.org/grpc/test/bufconn"
+
+	"github.com/goresilient/goresilient/internal/memnet"
 )
 
 // reporter is a server that reports its load with grpc's own package, and its name in a header.
@@ -22,7 +23,7 @@ type reporter struct {
 // report starts a server; stream is whether it reports outside of calls as well.
 func (n *network) report(t *testing.T, addr string, rate, utilization float64, stream bool) *reporter {
 	t.Helper()
-	l := bufconn.Listen(1 << 16)
+	l := memnet.Listen()
 	n.mu.Lock()
 	n.listeners[addr] = l
 	n.mu.Unlock()
