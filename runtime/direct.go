@@ -30,7 +30,8 @@ func (p *plan) setsDeadline(ctx context.Context) bool {
 // after an error, the client was closed before anybody had counted the call, and the error is [ErrClosed].
 func (m *method) direct(ctx context.Context, p *plan, in, out any, heard *attemptState, running *inflight.Token) (reply any, err error) {
 	g := &p.guards
-	t := try{number: 1, ctx: ctx, opts: p.options, state: heard}
+	var t try // a literal would be put together elsewhere, and copied
+	t.number, t.ctx, t.opts, t.state = 1, ctx, p.options, heard
 	t.began = clock.Now()
 	var held permits
 	if *running == 0 {

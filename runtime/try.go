@@ -59,7 +59,7 @@ func (t *try) listen() {
 	}
 	trailer := grpc.Trailer(&t.state.trailer)
 	if len(t.opts) == 1 { // that the RPC is static
-		t.state.room = [2]grpc.CallOption{t.opts[0], trailer}
+		t.state.room[0], t.state.room[1] = t.opts[0], trailer
 		t.opts = t.state.room[:]
 		return
 	}
