@@ -28,14 +28,15 @@ type Context struct {
 	parent   context.Context
 	deadline time.Time
 	cause    error        // of the deadline
-	done     atomic.Value // of chan struct{}; made when first asked for, or closed is put there
-	alarm    *alarm.Alarm // nil unless timed, and armed
-	unlink   func() bool  // from the parent; nil if it never ends
+	timed    bool         // deadline is the context's own
+	over     atomic.Bool  // it has ended: err and reason stay what they are
+	done     atomic.Value // of chan struct{}; made when first asked for, unless that is after the end
 
-	mu     sync.Mutex
-	timed  bool                 // deadline is the context's own; never written after Start
+	mu     sync.Mutex           // guards what follows, except from Start
+	alarm  *alarm.Alarm         // nil unless timed, and armed; for Arm and Release alone
+	unlink func() bool          // from the parent; nil if it never ends; for Release alone
 	taken  bool                 // first is, or was, in use
-	err    error                // set once, before done is closed
+	err    error                // set once, before over
 	reason error                // what Cause reports
 	first  func()               // registered with AfterFunc
 	more   map[*func()]struct{} // registered after it
@@ -74,9 +75,8 @@ func (c *Context) Arm(now int64) {
 	}
 }
 
+// start needs no lock: what its alarm and its parent call at an end that is immediate does not look at either.
 func (c *Context) start(parent context.Context, now int64, timeout time.Duration, cause error, arm bool) {
-	// The lock orders the assignments before an end that is immediate.
-	c.mu.Lock()
 	c.parent, c.cause = parent, cause
 	if c.timed = timeout >= 0; c.timed {
 		c.deadline = clock.Time(now).Add(timeout)
@@ -87,7 +87,6 @@ func (c *Context) start(parent context.Context, now int64, timeout time.Duration
 	if parent.Done() != nil {
 		c.unlink = context.AfterFunc(parent, c.parentEnded)
 	}
-	c.mu.Unlock()
 	if parent.Err() != nil { // which the context package would tell only a little later
 		c.parentEnded()
 	}
@@ -99,7 +98,18 @@ func (c *Context) Ring() { c.end(context.DeadlineExceeded, c.cause) }
 func (c *Context) parentEnded() { c.end(c.parent.Err(), context.Cause(c.parent)) }
 
 // Release ends the context, if it has not ended, and frees its timer.
-func (c *Context) Release() { c.end(context.Canceled, context.Canceled) }
+func (c *Context) Release() {
+	c.mu.Lock()
+	set, unlink := c.alarm, c.unlink
+	c.alarm, c.unlink = nil, nil
+	c.endLocked(context.Canceled, context.Canceled)
+	if set != nil {
+		set.Stop()
+	}
+	if unlink != nil {
+		unlink()
+	}
+}
 
 // Cancel ends the context, if it has not ended, with the reason that context.Cause reports.
 func (c *Context) Cancel(reason error) { c.end(context.Canceled, reason) }
@@ -109,34 +119,28 @@ func (c *Context) Expire(cause error) { c.end(context.DeadlineExceeded, cause) }
 
 // Expired tells whether the context ended because of its own deadline.
 func (c *Context) Expired() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.err == context.DeadlineExceeded && c.reason == c.cause
+	return c.Err() == context.DeadlineExceeded && c.reason == c.cause
 }
 
 func (c *Context) end(err, reason error) {
 	c.mu.Lock()
+	c.endLocked(err, reason)
+}
+
+// endLocked is end; it unlocks c.mu.
+func (c *Context) endLocked(err, reason error) {
 	if c.err != nil {
 		c.mu.Unlock()
 		return
 	}
 	c.err, c.reason = err, reason
+	c.over.Store(true)
 	first, more := c.first, c.more
 	c.first, c.more = nil, nil
-	set, unlink := c.alarm, c.unlink
 	if done, made := c.done.Load().(chan struct{}); made {
 		close(done)
-	} else {
-		c.done.Store(closed)
 	}
 	c.mu.Unlock()
-
-	if set != nil {
-		set.Stop()
-	}
-	if unlink != nil {
-		unlink()
-	}
 	if first != nil {
 		first()
 	}
@@ -170,6 +174,9 @@ func (c *Context) Done() <-chan struct{} {
 	if done, made := c.done.Load().(chan struct{}); made {
 		return done
 	}
+	if c.err != nil {
+		return closed
+	}
 	done := make(chan struct{})
 	c.done.Store(done)
 	return done
@@ -177,8 +184,9 @@ func (c *Context) Done() <-chan struct{} {
 
 // Err implements [context.Context].
 func (c *Context) Err() error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	if !c.over.Load() {
+		return nil
+	}
 	return c.err
 }
 
@@ -209,11 +217,11 @@ func (c *Context) frozenContext() context.Context {
 	if f := c.frozen.Load(); f != nil {
 		return *f
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.err == nil {
+	if !c.over.Load() {
 		return nil
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	if f := c.frozen.Load(); f != nil {
 		return *f
 	}
