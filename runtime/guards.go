@@ -31,7 +31,7 @@ type guards struct {
 	clocked         bool // something asks when a call ends
 	// countedBy is the scope of which a permit counts the call that holds it, so that the client need not: while a call that
 	// suits the plan makes its first attempt.
-	countedBy counter
+	countedBy scopeName
 
 	budget   *budget.Budget     // nil for no bound on retries and hedges
 	hedges   *budget.Budget     // nil without hedging
@@ -41,8 +41,8 @@ type guards struct {
 
 	// ledger has the calls that went well at the first attempt, which other guards are told of together; nil if nobody is.
 	ledger *ledger.Ledger
-	// late is whether the budget is told of a first attempt when it has ended, as far as its end may be told together with those
-	// of others: where a call has neither a deadline of the plan's nor hedges, and there is little that it costs.
+	// late is whether the budget counts a first attempt when it has ended rather than when it begins, so that the ledger can tell
+	// it of many at once. Plans with a deadline or hedges count at the beginning: it costs little beside those.
 	late bool
 }
 

@@ -54,11 +54,11 @@ func (c *Client) invoke(ctx context.Context, fullName string, in, out any, _ *gr
 	return c.conn.Invoke(ctx, fullName, in, out, opts...)
 }
 
-// counter is the scope whose permits count calls.
-type counter uint8
+// scopeName tells the scopes of guards apart.
+type scopeName uint8
 
 const (
-	nobody counter = iota
+	noScope scopeName = iota
 	ownScope
 	serviceScope
 )

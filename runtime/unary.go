@@ -86,7 +86,7 @@ func (m *method) short(ctx context.Context, p *plan, opts []grpc.CallOption) boo
 
 // begin counts a call, unless it goes the short way and a permit will. ok is false if the client is closed.
 func (m *method) begin(p *plan, short bool) (running inflight.Token, ok bool) {
-	if short && p.guards.countedBy != nobody {
+	if short && p.guards.countedBy != noScope {
 		return 0, !m.client.calls.Closed()
 	}
 	return m.client.calls.Begin()
