@@ -127,15 +127,7 @@ func (m *method) prepare(t *try, p *plan, l *lead, nested bool) {
 	if parent := t.ctx; p.first.timeout > 0 || p.repeats {
 		t.equip(parent, p.first.timeout > 0 || t.timed != nil, p.repeats && m.client.records(), p.repeats)
 		if t.timed != nil {
-			timeout := deadline.None
-			if p.first.timeout > 0 {
-				timeout, t.cause, t.within = p.first.timeout, p.first.struck, p.first.timeout
-			}
-			if l != nil && l.delay < timeout {
-				t.timed.Promise(parent, t.began, timeout, t.cause)
-			} else {
-				t.timed.Start(parent, t.began, timeout, t.cause)
-			}
+			t.start(parent, p.allowFirst(t.began), l)
 		}
 	}
 	if p.repeats {
@@ -143,6 +135,24 @@ func (m *method) prepare(t *try, p *plan, l *lead, nested bool) {
 	}
 	if l != nil {
 		l.watch()
+	}
+}
+
+// start starts the attempt's context, which has what first allows.
+func (t *try) start(parent context.Context, first allowance, l *lead) {
+	timeout := deadline.None
+	if first.timeout > 0 {
+		timeout, t.cause, t.within = first.timeout, first.struck, first.timeout
+	}
+	if l == nil {
+		t.timed.Start(parent, t.began, timeout, t.cause)
+		return
+	}
+	l.first = first
+	if l.delay < timeout { // it will arm the context
+		t.timed.Promise(parent, t.began, timeout, t.cause)
+	} else {
+		t.timed.Start(parent, t.began, timeout, t.cause)
 	}
 }
 

@@ -124,7 +124,7 @@ func (c *unaryCall) finish(err error) {
 // ok is false if there is no time left at all. It notes the error of the deadline.
 func (c *unaryCall) allowance(t *try) (timeout time.Duration, ok bool) {
 	timeout = deadline.None
-	if c.ends == 0 && c.p.perAttempt == 0 {
+	if c.ends == 0 && c.p.perAttempt == 0 && t.number == 1 {
 		return timeout, true
 	}
 	left := schedule.Unlimited
@@ -138,14 +138,11 @@ func (c *unaryCall) allowance(t *try) (timeout time.Duration, ok bool) {
 			timeout, t.cause = deadline.None, nil
 		}
 	}
-	if c.p.perAttempt == 0 {
-		return timeout, left > 0
-	}
 	plan := c.p.schedule
 	if c.once {
 		plan.MaxAttempts = 1
 	}
-	own, ok := plan.Timeout(t.number, left, 0)
+	own, ok := plan.Timeout(t.number, left, c.p.guards.known(t.began))
 	if own < left {
 		timeout, t.cause = own, c.attemptCause(own)
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/goresilient/goresilient/runtime/internal/ledger"
 	"github.com/goresilient/goresilient/runtime/internal/limit"
 	"github.com/goresilient/goresilient/runtime/internal/rate"
+	"github.com/goresilient/goresilient/runtime/internal/schedule"
 	"github.com/goresilient/goresilient/runtime/internal/throttle"
 )
 
@@ -38,6 +39,7 @@ type guards struct {
 	latency  *latency.Histogram // nil if nobody asks for it
 	quantile *latency.Cached    // of latency: the delay of hedges
 	floor    *latency.Cached    // of latency: what an attempt needs at the least
+	median   *latency.Cached    // of latency
 
 	// ledger has the calls that went well at the first attempt, which other guards are told of together; nil if nobody is.
 	ledger *ledger.Ledger
@@ -210,4 +212,17 @@ func (g *guards) fastest(now int64) time.Duration {
 	}
 	d, _ := g.floor.Delay(now)
 	return d
+}
+
+// ampleMedians: twice the median is enough time for most answers. It stays where it is while fewer than half of the endpoints hang,
+// which a high quantile would not.
+const ampleMedians = 2
+
+// known returns what is known of how long attempts take.
+func (g *guards) known(now int64) schedule.Latency {
+	if g.median == nil {
+		return schedule.Latency{}
+	}
+	median, _ := g.median.Delay(now)
+	return schedule.Latency{Fastest: g.fastest(now), Ample: ampleMedians * median}
 }

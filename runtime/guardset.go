@@ -42,6 +42,7 @@ type guardSet struct {
 	latency  *latency.Histogram                         // of a method that retries or hedges
 	quantile keeper[float64, latency.Cached]            // of latency; of a method that hedges
 	floor    keeper[float64, latency.Cached]            // of latency
+	median   keeper[float64, latency.Cached]            // of latency
 }
 
 // serviceGuards is what the plans of all methods share.
@@ -92,13 +93,14 @@ func (g *guardSet) followMethod(m *method, p *policy.Method, service serviceGuar
 	out.queued = out.own.queued || out.service.queued
 	retries, hedges := p.Retry != nil && !*p.Retry.Disabled, p.Hedging != nil && !*p.Hedging.Disabled
 	if !retries && !hedges {
-		out.budget, g.latency, g.floor.guard, g.quantile.guard = nil, nil, nil, nil
+		out.budget, g.latency, g.floor.guard, g.median.guard, g.quantile.guard = nil, nil, nil, nil, nil
 	} else if g.latency == nil {
 		g.latency = new(latency.Histogram)
 	}
 	out.latency = g.latency
+	cached := func(q float64) *latency.Cached { return latency.NewCached(out.latency, q) }
 	if out.latency != nil {
-		out.floor = g.floor.follow(true, fastTenth, func(q float64) *latency.Cached { return latency.NewCached(out.latency, q) })
+		out.floor, out.median = g.floor.follow(true, fastTenth, cached), g.median.follow(true, 0.5, cached)
 	}
 	switch {
 	case hedges || out.queued: // a hedged call may hold several permits, and one that waits holds none
@@ -114,7 +116,7 @@ func (g *guardSet) followMethod(m *method, p *policy.Method, service serviceGuar
 	h := p.Hedging
 	out.hedges = g.hedges.follow(true, budget.Config{Ratio: *h.MaxExtraRatio, Window: hedgeWindow}, budget.New)
 	if h.DelayQuantile != nil {
-		out.quantile = g.quantile.follow(true, hedgeQuantile(*h.DelayQuantile, *h.MaxExtraRatio), func(q float64) *latency.Cached { return latency.NewCached(out.latency, q) })
+		out.quantile = g.quantile.follow(true, hedgeQuantile(*h.DelayQuantile, *h.MaxExtraRatio), cached)
 	}
 	return out
 }

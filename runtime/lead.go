@@ -24,6 +24,7 @@ type lead struct {
 	nested   bool
 	began    int64
 	delay    time.Duration // of the first hedge
+	first    allowance     // of the attempt
 
 	mu    sync.Mutex   // guards what follows
 	alarm *alarm.Alarm // of the first hedge
@@ -68,7 +69,7 @@ func (l *lead) Ring() {
 // becomeRace makes the race of which the attempt is the first; l.mu is held. What the race has of the attempt serves to cancel it:
 // how it ends, join brings.
 func (l *lead) becomeRace() {
-	t := &try{number: 1, began: l.began, timed: &l.attempt, state: &l.attempt.attemptState, ctx: &l.attempt.Context, cause: l.p.first.struck, within: l.p.first.timeout}
+	t := &try{number: 1, began: l.began, timed: &l.attempt, state: &l.attempt.attemptState, ctx: &l.attempt.Context, cause: l.first.struck, within: l.first.timeout}
 	if l.attempt.Record.On {
 		t.record = &l.attempt.Record
 	}

@@ -45,11 +45,11 @@ type plan struct {
 	// idle is the longest time between two messages of a stream, 0 for none; struckIdle is the error if it passes.
 	idle       time.Duration
 	struckIdle *DeadlineError
-	// first is the deadline of the first attempt, unless the caller's is earlier; 0 for none.
-	first struct {
-		timeout time.Duration
-		struck  *DeadlineError
-	}
+	// first is the deadline of the first attempt, unless the caller's is earlier.
+	first allowance
+	// shared is whether first is less than perAttempt, so that there may be further attempts: as long as nobody knows how long
+	// answers take.
+	shared bool
 	// schedule divides the time of the call over its attempts.
 	schedule schedule.Plan
 	retry    *retryPlan // nil if off
@@ -102,17 +102,37 @@ func (m *method) compile(layers policy.Stack, service serviceGuards) *plan {
 	return p
 }
 
+// allowance is the time that an attempt has, and the error if it ends it; 0 for as long as the caller's context lives.
+type allowance struct {
+	timeout time.Duration
+	struck  *DeadlineError
+}
+
 func (p *plan) compileFirst() {
+	p.first = p.allow(schedule.Latency{})
+	p.shared = p.first.timeout < p.perAttempt && p.first.timeout < p.total
+}
+
+// allow returns what the first attempt has, unless the caller's deadline is earlier.
+func (p *plan) allow(known schedule.Latency) (a allowance) {
 	left := schedule.Unlimited
 	if p.total > 0 {
-		left = p.total
-		p.first.timeout, p.first.struck = p.total, p.struck
+		left, a = p.total, allowance{p.total, p.struck}
 	}
 	if p.perAttempt > 0 {
-		if own, _ := p.schedule.Timeout(1, left, 0); own < left {
-			p.first.timeout, p.first.struck = own, p.struckAttempt
+		if own, _ := p.schedule.Timeout(1, left, known); own < left {
+			a = allowance{own, p.struckAttempt}
 		}
 	}
+	return a
+}
+
+// allowFirst is allow with what is known at now.
+func (p *plan) allowFirst(now int64) allowance {
+	if !p.shared {
+		return p.first
+	}
+	return p.allow(p.guards.known(now))
 }
 
 func (p *plan) compileTimeout(m *method, t *policy.Timeout) {

@@ -189,6 +189,66 @@ func TestDeadlineOfAnAttempt(t *testing.T) {
 	}
 }
 
+// Once it is known how long answers take, an attempt is not cut short for the sake of others that would have no more time.
+func TestSharesLeaveTimeForAnAnswer(t *testing.T) {
+	const given, calls = 100 * time.Millisecond, 150
+	within := func(total time.Duration) *policy.Timeout {
+		return &policy.Timeout{Total: &total, PerAttempt: policy.Set(time.Second)}
+	}
+	tests := []struct {
+		name   string
+		policy *policy.Method
+		caller time.Duration // how much the caller has; 0 for no deadline
+		opts   []goresilient.Option
+	}{
+		{name: "of the policy", policy: &policy.Method{Retry: steady(3), Timeout: within(given)}},
+		{name: "of the policy, observed", policy: &policy.Method{Retry: steady(3), Timeout: within(given)}, opts: []goresilient.Option{goresilient.WithObserver(new(recorder))}},
+		{name: "of the policy, with hedges", policy: &policy.Method{Retry: steady(3), Timeout: within(given), Hedging: &policy.Hedging{Delay: policy.Set(90 * time.Millisecond)}}},
+		{name: "of the caller", policy: &policy.Method{Retry: steady(3), Timeout: within(time.Minute)}, caller: given},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				conn := &scriptedConn{reactions: []reaction{{after: 40 * time.Millisecond}}}
+				c := mustClient(t, append(tt.opts, goresilient.WithConn(conn), methodDefaults(tt.policy))...)
+				call := func() (attempts int, err error) {
+					ctx := started(t)
+					if tt.caller > 0 {
+						var cancel context.CancelFunc
+						ctx, cancel = context.WithTimeout(ctx, tt.caller)
+						defer cancel()
+					}
+					before := len(conn.seen())
+					_, err = c.emptyCall.Call(ctx, &grpc_testing.Empty{})
+					return len(conn.seen()) - before, err
+				}
+				if attempts, err := call(); attempts != 3 || err == nil {
+					t.Errorf("of a third of the time each, %d attempts were made, with %v", attempts, err)
+				}
+				for range calls {
+					_, _ = call()
+				}
+				for range calls {
+					if attempts, err := call(); attempts != 1 || err != nil {
+						t.Fatalf("an answer that comes in time took %d attempts: %v", attempts, err)
+					}
+				}
+				conn.reactions = []reaction{{after: 5 * time.Millisecond}}
+				time.Sleep(time.Minute)
+				for range 10 * calls {
+					if attempts, err := call(); attempts != 1 || err != nil {
+						t.Fatalf("a quick answer took %d attempts: %v", attempts, err)
+					}
+				}
+				conn.reactions = []reaction{{after: time.Hour}}
+				if attempts, err := call(); attempts < 3 || status.Code(err) != codes.DeadlineExceeded {
+					t.Errorf("of a server that hangs, %d attempts were made, with %v", attempts, err)
+				}
+			})
+		})
+	}
+}
+
 // A caller that gives up while the call waits for its next attempt gets its answer at once, and no attempt follows.
 func TestCancelDuringBackoff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

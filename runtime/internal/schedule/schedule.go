@@ -22,6 +22,14 @@ type Plan struct {
 	Backoff backoff.Config
 }
 
+// Latency is what is known of how long a server takes to answer. 0 is unknown.
+type Latency struct {
+	// Fastest is the time below which an answer is not to be expected, e.g., the fastest decile.
+	Fastest time.Duration
+	// Ample is the time within which most answers come, e.g., twice the median.
+	Ample time.Duration
+}
+
 // Timeout returns how long an attempt may take that begins now, and false if it must not begin. Attempts count from
 // 1; remaining is the time left to the call, [Unlimited] if it has no deadline. The answer is [Unlimited] if nothing
 // limits the attempt.
@@ -31,17 +39,18 @@ type Plan struct {
 // would come too late, three times. Who wants to leave an attempt that hangs says when, by PerAttempt.
 //
 // With PerAttempt, an attempt gets so much, or, if that is less, its equal share of what remains after the back-offs
-// that are to be expected. Planned for are as many further attempts as leave each share the floor at least: to cut an
-// attempt shorter for the sake of attempts that have no time either would leave none with a chance.
+// that are to be expected. Planned for are as many further attempts as leave each share an ample time: to cut an attempt
+// short that would be answered, for the sake of others that have no more time, would make calls fail whose servers are
+// well.
 //
-// An attempt that cannot be over in time is not begun: it would only add load. floor is the time below which an
-// answer is not to be expected, e.g., the fastest decile of the method's latency; 0: unknown. The first attempt
-// begins all the same, as long as any time remains, since a call without an attempt is a certain failure, and since
-// the floor is learned from attempts: if none began any more, nobody would notice that the server has become faster.
+// An attempt that cannot be over in time, of which less than the fastest answers is left, is not begun: it would only add
+// load. The first attempt begins all the same, as long as any time remains, since a call without an attempt is a certain
+// failure, and since latency is learned from attempts: if none began any more, nobody would notice that the server has
+// become faster.
 //
 // Before a backoff, ask with the time that will remain after it.
-func (p Plan) Timeout(attempt int, remaining, floor time.Duration) (d time.Duration, ok bool) {
-	if remaining <= 0 || attempt > 1 && remaining < floor {
+func (p Plan) Timeout(attempt int, remaining time.Duration, known Latency) (d time.Duration, ok bool) {
+	if remaining <= 0 || attempt > 1 && remaining < known.Fastest {
 		return 0, false
 	}
 	if p.PerAttempt <= 0 {
@@ -52,7 +61,7 @@ func (p Plan) Timeout(attempt int, remaining, floor time.Duration) (d time.Durat
 	}
 	for further := p.MaxAttempts - attempt; further > 0; further-- {
 		share := (remaining - p.pauses(attempt, further)) / time.Duration(further+1)
-		if share >= max(floor, 1) {
+		if share >= max(known.Fastest, known.Ample, 1) {
 			return min(p.PerAttempt, share), true
 		}
 	}

@@ -19,32 +19,37 @@ func TestTimeout(t *testing.T) {
 		plan             Plan
 		attempt          int
 		remaining, floor time.Duration
+		ample            time.Duration
 		want             time.Duration
 		ok               bool
 	}{
-		{"no limit", Plan{MaxAttempts: 3, Backoff: pauses}, 1, Unlimited, 5 * ms, Unlimited, true},
-		{"the call's alone is not divided", Plan{MaxAttempts: 3, Backoff: pauses}, 1, 1000 * ms, 5 * ms, 1000 * ms, true},
-		{"the attempt's alone", Plan{400 * ms, 3, pauses}, 1, Unlimited, 5 * ms, 400 * ms, true},
-		{"time for all", Plan{400 * ms, 3, pauses}, 1, 2000 * ms, 5 * ms, 400 * ms, true},
-		{"half after the pause", Plan{400 * ms, 2, pauses}, 1, 300 * ms, 5 * ms, 145 * ms, true},
-		{"a third after both pauses", Plan{400 * ms, 3, pauses}, 1, 300 * ms, 5 * ms, 90 * ms, true},
-		{"half after the second pause", Plan{400 * ms, 3, pauses}, 2, 300 * ms, 5 * ms, 140 * ms, true},
-		{"the last one takes all", Plan{400 * ms, 3, pauses}, 3, 300 * ms, 5 * ms, 300 * ms, true},
-		{"a third is below the floor, half is not", Plan{50 * ms, 3, pauses}, 1, 80 * ms, 20 * ms, 35 * ms, true},
-		{"no time for another", Plan{50 * ms, 3, pauses}, 1, 30 * ms, 20 * ms, 30 * ms, true},
-		{"unknown floor", Plan{50 * ms, 2, pauses}, 1, 50 * ms, 0, 20 * ms, true},
-		{"a retry below the floor", Plan{50 * ms, 3, pauses}, 2, 4 * ms, 5 * ms, 0, false},
-		{"a retry at the floor", Plan{50 * ms, 3, pauses}, 3, 5 * ms, 5 * ms, 5 * ms, true},
-		{"the first one below the floor", Plan{50 * ms, 3, pauses}, 1, 4 * ms, 5 * ms, 4 * ms, true},
-		{"a hedge", Plan{PerAttempt: 50 * ms}, 2, 60 * ms, 5 * ms, 50 * ms, true},
-		{"a hedge below the floor", Plan{PerAttempt: 50 * ms}, 2, 4 * ms, 5 * ms, 0, false},
-		{"the attempt's is below the floor", Plan{3 * ms, 3, pauses}, 2, 1000 * ms, 5 * ms, 3 * ms, true},
-		{"over", Plan{}, 1, 0, 0, 0, false},
-		{"long over", Plan{50 * ms, 3, pauses}, 1, math.MinInt64, 0, 0, false},
+		{"no limit", Plan{MaxAttempts: 3, Backoff: pauses}, 1, Unlimited, 5 * ms, 0, Unlimited, true},
+		{"the call's alone is not divided", Plan{MaxAttempts: 3, Backoff: pauses}, 1, 1000 * ms, 5 * ms, 0, 1000 * ms, true},
+		{"the attempt's alone", Plan{400 * ms, 3, pauses}, 1, Unlimited, 5 * ms, 0, 400 * ms, true},
+		{"time for all", Plan{400 * ms, 3, pauses}, 1, 2000 * ms, 5 * ms, 0, 400 * ms, true},
+		{"half after the pause", Plan{400 * ms, 2, pauses}, 1, 300 * ms, 5 * ms, 0, 145 * ms, true},
+		{"a third after both pauses", Plan{400 * ms, 3, pauses}, 1, 300 * ms, 5 * ms, 0, 90 * ms, true},
+		{"half after the second pause", Plan{400 * ms, 3, pauses}, 2, 300 * ms, 5 * ms, 0, 140 * ms, true},
+		{"the last one takes all", Plan{400 * ms, 3, pauses}, 3, 300 * ms, 5 * ms, 0, 300 * ms, true},
+		{"a third is below the floor, half is not", Plan{50 * ms, 3, pauses}, 1, 80 * ms, 20 * ms, 0, 35 * ms, true},
+		{"no time for another", Plan{50 * ms, 3, pauses}, 1, 30 * ms, 20 * ms, 0, 30 * ms, true},
+		{"a third is not ample, half is", Plan{50 * ms, 3, pauses}, 1, 80 * ms, 5 * ms, 20 * ms, 35 * ms, true},
+		{"no share is ample", Plan{300 * ms, 3, pauses}, 1, 100 * ms, 5 * ms, 60 * ms, 100 * ms, true},
+		{"ample time for all", Plan{400 * ms, 3, pauses}, 1, 300 * ms, 5 * ms, 90 * ms, 90 * ms, true},
+		{"a retry with less than ample", Plan{50 * ms, 3, pauses}, 3, 10 * ms, 5 * ms, 20 * ms, 10 * ms, true},
+		{"unknown floor", Plan{50 * ms, 2, pauses}, 1, 50 * ms, 0, 0, 20 * ms, true},
+		{"a retry below the floor", Plan{50 * ms, 3, pauses}, 2, 4 * ms, 5 * ms, 0, 0, false},
+		{"a retry at the floor", Plan{50 * ms, 3, pauses}, 3, 5 * ms, 5 * ms, 0, 5 * ms, true},
+		{"the first one below the floor", Plan{50 * ms, 3, pauses}, 1, 4 * ms, 5 * ms, 0, 4 * ms, true},
+		{"a hedge", Plan{PerAttempt: 50 * ms}, 2, 60 * ms, 5 * ms, 0, 50 * ms, true},
+		{"a hedge below the floor", Plan{PerAttempt: 50 * ms}, 2, 4 * ms, 5 * ms, 0, 0, false},
+		{"the attempt's is below the floor", Plan{3 * ms, 3, pauses}, 2, 1000 * ms, 5 * ms, 0, 3 * ms, true},
+		{"over", Plan{}, 1, 0, 0, 0, 0, false},
+		{"long over", Plan{50 * ms, 3, pauses}, 1, math.MinInt64, 0, 0, 0, false},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			if d, ok := tt.plan.Timeout(tt.attempt, tt.remaining, tt.floor); d != tt.want || ok != tt.ok {
+			if d, ok := tt.plan.Timeout(tt.attempt, tt.remaining, Latency{Fastest: tt.floor, Ample: tt.ample}); d != tt.want || ok != tt.ok {
 				t.Errorf("got %v, %v, want %v, %v", d, ok, tt.want, tt.ok)
 			}
 		})
@@ -71,9 +76,9 @@ func drawPlan(t *rapid.T) Plan {
 
 func TestTimeoutProperties(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		p, remaining, floor := drawPlan(t), span(t, "remaining"), span(t, "floor")
+		p, remaining, floor, ample := drawPlan(t), span(t, "remaining"), span(t, "floor"), span(t, "ample")
 		attempt := rapid.IntRange(1, 5).Draw(t, "attempt")
-		d, ok := p.Timeout(attempt, remaining, floor)
+		d, ok := p.Timeout(attempt, remaining, Latency{Fastest: floor, Ample: ample})
 		if want := remaining > 0 && (attempt == 1 || remaining >= floor); ok != want {
 			t.Fatalf("begins: %v, want %v", ok, want)
 		}
@@ -92,13 +97,13 @@ func TestTimeoutProperties(t *testing.T) {
 		if p.PerAttempt == 0 {
 			return
 		}
-		// It is given the share of the greatest number of attempts that could each have the floor, this one included.
+		// It is given the share of the greatest number of attempts that could each have ample time, this one included.
 		for n := p.MaxAttempts - attempt + 1; n > 1; n-- {
 			left := float64(remaining)
 			for i := range n - 1 {
 				left -= float64(p.Backoff.Mean(attempt + i))
 			}
-			share, least := left/float64(n), float64(max(floor, 1))
+			share, least := left/float64(n), float64(max(floor, ample, 1))
 			if share < least*(1-rounding) {
 				continue
 			}
@@ -121,13 +126,13 @@ const rounding = 1e-9
 // floor but for the first, or for one whose own timeout is.
 func TestScheduleOfACallThatHangs(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		p, remaining, floor := drawPlan(t), span(t, "remaining"), span(t, "floor")
+		p, remaining, floor, ample := drawPlan(t), span(t, "remaining"), span(t, "floor"), span(t, "ample")
 		p.MaxAttempts = max(p.MaxAttempts, 1)
 		for attempt := 1; attempt <= p.MaxAttempts; attempt++ {
 			if attempt > 1 {
 				remaining -= min(remaining, p.Backoff.Delay(attempt-1, rapid.Uint64().Draw(t, "random")))
 			}
-			d, ok := p.Timeout(attempt, remaining, floor)
+			d, ok := p.Timeout(attempt, remaining, Latency{Fastest: floor, Ample: ample})
 			if !ok {
 				return
 			}
@@ -144,6 +149,6 @@ func TestScheduleOfACallThatHangs(t *testing.T) {
 func BenchmarkTimeout(b *testing.B) {
 	p := Plan{100 * ms, 3, backoff.Config{Initial: 25 * ms, Max: time.Second, Multiplier: 2}}
 	for b.Loop() {
-		p.Timeout(1, time.Second, 5*ms)
+		p.Timeout(1, time.Second, Latency{Fastest: 5 * ms})
 	}
 }
