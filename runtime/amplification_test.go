@@ -88,6 +88,21 @@ func (l *layers) offer(rate int, lasting time.Duration) float64 {
 func TestAmplification(t *testing.T) {
 	retrying := &policy.Service{MethodDefaults: &policy.Method{Retry: &policy.Retry{}}}
 	bounded := &policy.Service{MethodDefaults: &policy.Method{Retry: &policy.Retry{}, Timeout: &policy.Timeout{PerAttempt: policy.Set(100 * ms)}}}
+	deadlines := &policy.Service{MethodDefaults: &policy.Method{
+		Retry:   &policy.Retry{Codes: []codes.Code{codes.Unavailable, codes.DeadlineExceeded}},
+		Timeout: &policy.Timeout{Total: policy.Set(600 * ms), PerAttempt: policy.Set(200 * ms)},
+	}}
+	hang := func(ctx context.Context, _ int64) error {
+		<-ctx.Done()
+		return status.FromContextError(ctx.Err()).Err()
+	}
+	slowly := func(ctx context.Context, _ int64) error {
+		select {
+		case <-time.After(20 * ms):
+		case <-ctx.Done():
+		}
+		return errUnavailable
+	}
 	// All of a budget's extra attempts, and those that it allows whatever the traffic.
 	const bound = 1.3
 	tests := []struct {
@@ -98,9 +113,14 @@ func TestAmplification(t *testing.T) {
 		bound  float64 // 0: for information
 	}{
 		{name: "refuses", policy: retrying, fail: func(context.Context, int64) error { return errUnavailable }, bound: bound},
-		{name: "hangs", policy: bounded, fail: func(ctx context.Context, _ int64) error {
-			<-ctx.Done()
-			return status.FromContextError(ctx.Err()).Err()
+		{name: "hangs", policy: bounded, fail: hang, bound: bound},
+		{name: "hangs, and deadlines are retried", policy: deadlines, fail: hang, bound: bound},
+		{name: "refuses slowly", policy: deadlines, fail: slowly, bound: bound},
+		{name: "refuses or hangs", policy: deadlines, fail: func(ctx context.Context, n int64) error {
+			if n%2 == 0 {
+				return errUnavailable
+			}
+			return hang(ctx, n)
 		}, bound: bound},
 		{name: "fails one call in two", policy: retrying, fail: func(_ context.Context, n int64) error {
 			if n%2 == 0 {

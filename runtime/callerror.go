@@ -9,7 +9,7 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// CallError is the error of a call that policy may attempt more than once: what became of each attempt, and why there was no
+// CallError is the error of a unary call under policy that was attempted: what became of each attempt, and why there was no
 // further one. errors.As reaches it, and through it the error of the last attempt; its gRPC status is that of Err.
 type CallError struct {
 	// Method is the RPC, e.g., "/acme.inventory.v1.InventoryService/GetItem".
@@ -28,7 +28,8 @@ type Attempt struct {
 	Number int
 	// Hedge is whether it began while another one was under way.
 	Hedge bool
-	// Endpoint is where it went, e.g., "10.0.0.1:443"; "" if it got to none, or over a connection of [WithConn].
+	// Endpoint is where it went, e.g., "10.0.0.1:443"; "" if it got to none, and where nobody knows: over a connection of [WithConn],
+	// and where policy gives a call neither a deadline nor further attempts, and no observer asks.
 	Endpoint string
 	// Code and Err are how it ended; OK and nil for success.
 	Code codes.Code
@@ -42,8 +43,12 @@ type StopReason string
 
 // The reasons.
 const (
-	// StoppedByCode is an error that another attempt would not change, or a method that does not retry.
+	// StoppedByCode is an error that another attempt would not change.
 	StoppedByCode StopReason = "its code is not one to retry"
+	// StoppedByPolicy is a method that does not retry.
+	StoppedByPolicy StopReason = "the method does not retry"
+	// StoppedByOption is [NoRetry].
+	StoppedByOption StopReason = "NoRetry was given"
 	// StoppedByAttempts is max_attempts.
 	StoppedByAttempts StopReason = "max_attempts were made"
 	// StoppedByBudget is the service's retry_budget.
@@ -83,7 +88,7 @@ func (e *CallError) Error() string {
 func (a Attempt) String() string {
 	where := a.Endpoint
 	if where == "" {
-		where = "no endpoint"
+		where = "unknown endpoint"
 	}
 	if a.Hedge {
 		where = "hedge " + where

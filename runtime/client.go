@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc/encoding"
 
 	"github.com/goresilient/goresilient/runtime/discovery"
+	"github.com/goresilient/goresilient/runtime/internal/attempt"
 	"github.com/goresilient/goresilient/runtime/internal/inflight"
 	"github.com/goresilient/goresilient/runtime/internal/ledger"
 	"github.com/goresilient/goresilient/runtime/internal/limit"
@@ -258,8 +259,13 @@ func (c *Client) isGone() bool {
 	}
 }
 
-// records tells whether the balancer tells attempts where they went: where it picks by itself.
-func (c *Client) records() bool { return c.channel != nil && c.channel.records.Load() }
+// records returns the channel whose balancer tells attempts where they went: where it picks by itself. nil is none.
+func (c *Client) records() *attempt.Channel {
+	if c.channel == nil || !c.channel.records.Load() {
+		return nil
+	}
+	return c.channel.state.Identity()
+}
 
 // hashes tells whether endpoints are chosen by the key of a call.
 func (c *Client) hashes() bool { return c.channel != nil && c.channel.hashes.Load() }

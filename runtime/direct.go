@@ -125,7 +125,7 @@ func (m *method) prepare(t *try, p *plan, l *lead, nested bool) {
 		t.ctx = markRetried(t.ctx, 0)
 	}
 	if parent := t.ctx; p.first.timeout > 0 || p.repeats {
-		t.equip(parent, p.first.timeout > 0 || t.timed != nil, p.repeats && m.client.records(), p.repeats)
+		t.equip(parent, m.fullName, p.first.timeout > 0 || t.timed != nil, m.client.records(), p.repeats)
 		if t.timed != nil {
 			t.start(parent, p.allowFirst(t.began), l)
 		}
@@ -161,7 +161,7 @@ func (m *method) continued(ctx context.Context, p *plan, fullName string, in any
 	c := unaryCall{m: m, p: p, ctx: ctx, fullName: fullName, in: in, opts: p.options, start: t.began, struck: p.struck,
 		nested: nested, last: t.record}
 	if p.total > 0 {
-		c.ends = c.start + int64(p.total)
+		c.ends = clock.Add(c.start, p.total)
 	}
 	return c
 }

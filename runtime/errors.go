@@ -27,10 +27,13 @@ func (e closedError) GRPCStatus() *status.Status { return status.New(codes.Cance
 type DeadlineError struct {
 	// Method is the RPC, e.g., "/acme.inventory.v1.InventoryService/GetItem".
 	Method string
-	// Timeout is the time that the call had.
+	// Timeout is the time that the call, or its attempt, had.
 	Timeout time.Duration
 	// Field is the policy field that set it, e.g., "timeout.total"; "CallTimeout" if the caller passed that.
 	Field string
+	// Limit is what the field says. For "timeout.per_attempt" it may be more than Timeout: an attempt has a share of the time of a
+	// call that has not enough for all.
+	Limit time.Duration
 	// Err is what grpc reported; nil where the error is the cause of a context.
 	Err error
 }
@@ -38,6 +41,10 @@ type DeadlineError struct {
 // Error names the deadline that struck.
 func (e *DeadlineError) Error() string {
 	s := fmt.Sprintf("goresilient: %s took longer than its %s of %v", e.Method, e.Field, e.Timeout)
+	if e.Limit > e.Timeout {
+		s = fmt.Sprintf("goresilient: an attempt at %s took longer than %v, its share of the time left (%s is %v)",
+			e.Method, e.Timeout.Round(time.Microsecond), e.Field, e.Limit)
+	}
 	if e.Err != nil {
 		s += ": " + status.Convert(e.Err).Message()
 	}

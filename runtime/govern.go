@@ -51,7 +51,7 @@ func (m *method) run(ctx context.Context, p *plan, fullName string, in, out any,
 		total = c.take(opts, total)
 	}
 	if total > 0 {
-		c.ends = c.start + int64(total)
+		c.ends = clock.Add(c.start, total)
 	}
 	var admitted admission
 	if refused := p.guards.admit(ctx, fullName, c.start, &admitted); refused != nil {
@@ -85,7 +85,7 @@ func (c *unaryCall) take(opts []grpc.CallOption, total time.Duration) time.Durat
 	for _, o := range opts {
 		switch o := o.(type) {
 		case callTimeout:
-			total, c.struck = o.timeout, &DeadlineError{Method: c.fullName, Timeout: o.timeout, Field: "CallTimeout"}
+			total, c.struck = o.timeout, &DeadlineError{Method: c.fullName, Timeout: o.timeout, Limit: o.timeout, Field: "CallTimeout"}
 		case noRetry:
 			c.once = true
 		case hashKey:
@@ -152,7 +152,7 @@ func (c *unaryCall) allowance(t *try) (timeout time.Duration, ok bool) {
 // cause returns the error of the policy's deadline.
 func (c *unaryCall) cause() *DeadlineError {
 	if c.struck.Method != c.fullName { // an RPC of another service
-		c.struck = &DeadlineError{Method: c.fullName, Timeout: c.struck.Timeout, Field: c.struck.Field}
+		c.struck = &DeadlineError{Method: c.fullName, Timeout: c.struck.Timeout, Limit: c.struck.Limit, Field: c.struck.Field}
 	}
 	return c.struck
 }
@@ -161,7 +161,7 @@ func (c *unaryCall) attemptCause(own time.Duration) *DeadlineError {
 	if struck := c.p.struckAttempt; struck.Method == c.fullName {
 		return struck // told sets its time right if it comes to that
 	}
-	return &DeadlineError{Method: c.fullName, Timeout: own, Field: perAttemptField}
+	return &DeadlineError{Method: c.fullName, Timeout: own, Limit: c.p.perAttempt, Field: perAttemptField}
 }
 
 // begin makes the attempt's context. With cancel the attempt may be cancelled on its own.
@@ -178,7 +178,12 @@ func (c *unaryCall) begin(t *try, cancel bool) (ok bool) {
 		t.ctx = markRetried(t.ctx, t.number-1)
 	}
 	parent, repeats := t.ctx, c.p.repeats && !c.once
-	t.equip(parent, timeout != deadline.None || cancel, (repeats || c.keyed) && c.m.client.records(), repeats)
+	timed := timeout != deadline.None || cancel
+	var channel *attempt.Channel // a method that repeats always has a record: under the context of another attempt at it there is one
+	if timed || c.p.repeats || c.keyed || c.m.client.observer != nil {
+		channel = c.m.client.records()
+	}
+	t.equip(parent, c.fullName, timed, channel, repeats)
 	if t.record != nil {
 		c.share(t)
 	}
@@ -237,7 +242,8 @@ func (c *unaryCall) explain(t *try, err error) error {
 	if t.timed == nil || t.cause == nil {
 		return err
 	}
-	return told(err, &t.timed.Context, t.cause, t.within)
+	err, t.struck = told(err, &t.timed.Context, t.cause, t.within)
+	return err
 }
 
 // measure takes the attempt's latency into account, where anything asks for it.
@@ -261,15 +267,28 @@ func isCancelled(ctx context.Context) bool { return ctx.Err() != nil }
 
 // failure returns the error of a call that ends with err.
 func (c *unaryCall) failure(err error, reason StopReason) error {
-	if !c.p.repeats || len(c.log) == 0 {
+	if len(c.log) == 0 {
 		return err
 	}
-	if o := c.m.client.observer; o != nil {
+	if o := c.m.client.observer; o != nil && c.p.repeats {
 		o.Observe(c.ctx, &StopEvent{Method: c.fullName, Reason: reason})
 	}
-	switch reason {
-	case StoppedByAttempts, StoppedByBudget, StoppedByServer:
+	if c.exhausted(reason) {
 		pushBack(c.ctx)
 	}
 	return &CallError{Method: c.fullName, Attempts: c.log, Stopped: reason, Err: err}
+}
+
+// exhausted tells whether a call that has failed was, or would have been, attempted again as far as policy and time allowed: whoever
+// made it on somebody else's behalf asks him not to have it all done again.
+func (c *unaryCall) exhausted(reason StopReason) bool {
+	switch reason {
+	case StoppedByAttempts, StoppedByBudget, StoppedByServer:
+		return true
+	case StoppedByDeadline:
+		last := c.log[len(c.log)-1]
+		return len(c.log) > 1 || c.p.retry != nil && c.p.retry.codes.has(last.Code)
+	default:
+		return false
+	}
 }

@@ -70,7 +70,7 @@ func (l *lead) Ring() {
 // how it ends, join brings.
 func (l *lead) becomeRace() {
 	t := &try{number: 1, began: l.began, timed: &l.attempt, state: &l.attempt.attemptState, ctx: &l.attempt.Context, cause: l.first.struck, within: l.first.timeout}
-	if l.attempt.Record.On {
+	if l.attempt.Record.Channel != nil {
 		t.record = &l.attempt.Record
 	}
 	c := l.m.continued(l.ctx, l.p, l.fullName, l.in, t, l.nested)

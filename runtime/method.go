@@ -141,8 +141,8 @@ func (p *plan) compileTimeout(m *method, t *policy.Timeout) {
 		return
 	}
 	p.total, p.perAttempt = policy.Value(t.Total), policy.Value(t.PerAttempt)
-	p.struck.Timeout = p.total
-	p.struckAttempt = &DeadlineError{Method: m.fullName, Timeout: p.perAttempt, Field: perAttemptField}
+	p.struck.Timeout, p.struck.Limit = p.total, p.total
+	p.struckAttempt = &DeadlineError{Method: m.fullName, Timeout: p.perAttempt, Limit: p.perAttempt, Field: perAttemptField}
 }
 
 func (p *plan) compileStreamTimeout(m *method, t *policy.StreamTimeout) {
@@ -151,8 +151,8 @@ func (p *plan) compileStreamTimeout(m *method, t *policy.StreamTimeout) {
 		return
 	}
 	p.total, p.idle = policy.Value(t.Total), policy.Value(t.Idle)
-	p.struck.Timeout = p.total
-	p.struckIdle = &DeadlineError{Method: m.fullName, Timeout: p.idle, Field: "stream_timeout.idle"}
+	p.struck.Timeout, p.struck.Limit = p.total, p.total
+	p.struckIdle = &DeadlineError{Method: m.fullName, Timeout: p.idle, Limit: p.idle, Field: "stream_timeout.idle"}
 }
 
 // callOptions turns policy into options of grpc. A generated RPC's name is static, which grpc's metrics want to know.
@@ -193,17 +193,17 @@ func (p *plan) with(callers []grpc.CallOption) []grpc.CallOption {
 const deadlineSlack = 10 * time.Millisecond
 
 // told returns err, naming the policy's deadline if that is what ended the call: cause, which struck after within.
-func told(err error, limited *deadline.Context, cause *DeadlineError, within time.Duration) error {
+func told(err error, limited *deadline.Context, cause *DeadlineError, within time.Duration) (named error, struck bool) {
 	if status.Code(err) != codes.DeadlineExceeded {
-		return err
+		return err, false
 	}
 	// The server has the same deadline, and its clock may strike first.
 	if d, _ := limited.Deadline(); !limited.Expired() && time.Until(d) > min(deadlineSlack, within/10) {
-		return err
+		return err, false
 	}
 	e := *cause
 	if e.Err = err; e.Field == perAttemptField {
 		e.Timeout = within // a share of what policy allows, where the call has less time
 	}
-	return &e
+	return &e, true
 }

@@ -30,6 +30,54 @@ func hedgeAfter(d time.Duration, attempts int, retry *policy.Retry) goresilient.
 	})
 }
 
+// Why a hedged call ended is told of what happened, and not of how many attempts there were.
+func TestWhyAHedgedCallStops(t *testing.T) {
+	bad, hang := status.Error(codes.InvalidArgument, "bad"), reaction{after: time.Hour}
+	tests := []struct {
+		name      string
+		reactions []reaction
+		total     time.Duration // 0: none
+		cancelled time.Duration // 0: never
+		want      goresilient.StopReason
+	}{
+		{"the first attempt's code", []reaction{{after: 50 * ms, err: bad}, hang}, 0, 0, goresilient.StoppedByCode},
+		{"the hedge's code", []reaction{hang, {after: 50 * ms, err: bad}}, 0, 0, goresilient.StoppedByCode},
+		{"both unavailable", []reaction{{after: 50 * ms, err: errUnavailable}, {after: 50 * ms, err: errUnavailable}}, 0, 0, goresilient.StoppedByAttempts},
+		{"the call's deadline", []reaction{hang, hang}, 100 * ms, 0, goresilient.StoppedByDeadline},
+		{"the caller", []reaction{hang, hang}, 0, 100 * ms, goresilient.StoppedByCaller},
+	}
+	for _, tt := range tests {
+		for _, observed := range [][]goresilient.Option{nil, {goresilient.WithObserver(new(recorder))}} {
+			t.Run(tt.name, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					p := &policy.Method{Hedging: &policy.Hedging{Delay: policy.Set(30 * ms), MaxAttempts: policy.Set(2), MaxExtraRatio: policy.Set(1.0)}}
+					if tt.total > 0 {
+						p.Timeout = &policy.Timeout{Total: &tt.total}
+					}
+					conn := &scriptedConn{reactions: []reaction{{}}}
+					c := mustClient(t, append(observed, goresilient.WithConn(conn), methodDefaults(p))...)
+					for range 10 { // which earn a hedge
+						if _, err := c.emptyCall.Call(started(t), &grpc_testing.Empty{}); err != nil {
+							t.Fatal(err)
+						}
+					}
+					conn.reactions, conn.attempts = tt.reactions, nil
+					ctx, cancel := context.WithCancel(started(t))
+					defer cancel()
+					if tt.cancelled > 0 {
+						time.AfterFunc(tt.cancelled, cancel)
+					}
+					_, err := c.emptyCall.Call(ctx, &grpc_testing.Empty{})
+					var call *goresilient.CallError
+					if !errors.As(err, &call) || call.Stopped != tt.want || len(conn.seen()) != 2 {
+						t.Errorf("%d attempts, then %v, want %q", len(conn.seen()), err, tt.want)
+					}
+				})
+			})
+		}
+	}
+}
+
 func TestHedging(t *testing.T) {
 	internal := status.Error(codes.Internal, "broken")
 	tests := []struct {

@@ -1,7 +1,6 @@
 package goresilient
 
 import (
-	"errors"
 	"math/bits"
 	"time"
 
@@ -39,16 +38,10 @@ func (r *retryPlan) worth(t *try) bool {
 }
 
 // outlived tells whether the attempt's own deadline ended it, while the call has time left.
-func (t *try) outlived() bool {
-	var d *DeadlineError
-	return errors.As(t.err, &d) && d.Field == perAttemptField
-}
+func (t *try) outlived() bool { return t.struck && t.cause.Field == perAttemptField }
 
 // outOfTime tells whether the call's own deadline ended the attempt.
-func (t *try) outOfTime() bool {
-	var d *DeadlineError
-	return errors.As(t.err, &d) && d.Field != perAttemptField
-}
+func (t *try) outOfTime() bool { return t.struck && t.cause.Field != perAttemptField }
 
 // perAttemptField is the policy field of an attempt's own deadline.
 const perAttemptField = "timeout.per_attempt"

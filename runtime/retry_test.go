@@ -3,6 +3,7 @@ package goresilient_test
 import (
 	"context"
 	"errors"
+	"math"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -33,7 +34,7 @@ func TestRetry(t *testing.T) {
 		{name: "attempts end", retry: steady(3), reactions: []reaction{{err: errUnavailable}}, attempts: 3, code: codes.Unavailable, stopped: goresilient.StoppedByAttempts},
 		{name: "code is not one to retry", retry: steady(3), reactions: []reaction{{err: internal}}, attempts: 1, code: codes.Internal, stopped: goresilient.StoppedByCode},
 		{name: "code changes", retry: steady(5), reactions: []reaction{{err: errUnavailable}, {err: internal}}, attempts: 2, code: codes.Internal, stopped: goresilient.StoppedByCode},
-		{name: "not this call", retry: steady(3), reactions: []reaction{{err: errUnavailable}}, options: []grpc.CallOption{goresilient.NoRetry()}, attempts: 1, code: codes.Unavailable, stopped: goresilient.StoppedByCode},
+		{name: "not this call", retry: steady(3), reactions: []reaction{{err: errUnavailable}}, options: []grpc.CallOption{goresilient.NoRetry()}, attempts: 1, code: codes.Unavailable, stopped: goresilient.StoppedByOption},
 		{name: "off", retry: nil, reactions: []reaction{{err: errUnavailable}}, attempts: 1, code: codes.Unavailable},
 		{name: "turned off", retry: &policy.Retry{Disabled: policy.Set(true)}, reactions: []reaction{{err: errUnavailable}}, attempts: 1, code: codes.Unavailable},
 		{name: "server refuses others", retry: steady(3), attempts: 1, code: codes.Unavailable, stopped: goresilient.StoppedByServer,
@@ -247,6 +248,47 @@ func TestSharesLeaveTimeForAnAnswer(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A deadline so far away that no clock shows it is as good as none.
+func TestEndlessTimeout(t *testing.T) {
+	const endless = time.Duration(math.MaxInt64)
+	total := &policy.Timeout{Total: policy.Set(endless)}
+	for name, tt := range map[string]struct {
+		timeout *policy.Timeout
+		opts    []grpc.CallOption
+	}{"of the call": {nil, []grpc.CallOption{goresilient.CallTimeout(endless)}}, "of the policy": {total, nil}} {
+		t.Run(name, func(t *testing.T) {
+			conn := &scriptedConn{reactions: []reaction{{err: errUnavailable}, {}}}
+			c := mustClient(t, goresilient.WithConn(conn), methodDefaults(&policy.Method{Retry: steady(3), Timeout: tt.timeout}))
+			if _, err := c.emptyCall.Call(started(t), &grpc_testing.Empty{}, tt.opts...); err != nil || len(conn.seen()) != 2 {
+				t.Errorf("%d attempts: %v", len(conn.seen()), err)
+			}
+		})
+	}
+}
+
+// An error that an interceptor brings from a call of its own, whose deadline struck, says nothing of this call's time.
+func TestDeadlineOfAnotherCall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		inner := mustClient(t, goresilient.WithConn(&scriptedConn{reactions: []reaction{{after: time.Hour}}}),
+			methodDefaults(&policy.Method{Timeout: &policy.Timeout{Total: policy.Set(10 * ms)}}))
+		conn := &scriptedConn{reactions: []reaction{{}}}
+		retried := steady(3)
+		retried.Codes = []codes.Code{codes.DeadlineExceeded}
+		tries := 0
+		c := mustClient(t, goresilient.WithConn(conn), methodDefaults(&policy.Method{Retry: retried, Timeout: &policy.Timeout{Total: policy.Set(time.Second)}}),
+			goresilient.WithAttemptInterceptor(func(ctx context.Context, method string, in, out any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+				if tries++; tries == 1 {
+					_, err := inner.unaryCall.Call(ctx, &grpc_testing.SimpleRequest{})
+					return err
+				}
+				return invoke(ctx, method, in, out, cc, opts...)
+			}))
+		if _, err := c.emptyCall.Call(started(t), &grpc_testing.Empty{}); err != nil || tries != 2 {
+			t.Errorf("%d attempts: %v", tries, err)
+		}
+	})
 }
 
 // A caller that gives up while the call waits for its next attempt gets its answer at once, and no attempt follows.

@@ -32,11 +32,11 @@ func (c *unaryCall) follow(t *try, reply any) (any, error) {
 			c.won(t)
 			return reply, nil
 		}
-		if !c.p.repeats {
+		if !c.p.repeats && refusedHere(t.err) {
 			return nil, t.err
 		}
 		c.log = append(c.log, t.attempt(c))
-		wait, reason := c.again(t)
+		wait, reason := c.again(t, t.number)
 		if reason == "" {
 			if reason = c.sleep(wait); reason != "" {
 				c.p.guards.giveBack(c.withdrawn)
@@ -71,23 +71,14 @@ func (c *unaryCall) won(t *try) {
 	}
 }
 
-// again decides whether there is another attempt after t, which failed, and after which time.
-func (c *unaryCall) again(t *try) (wait time.Duration, stop StopReason) {
+// again decides whether there is another attempt after t, which failed, and after which time. made is how many count towards
+// max_attempts.
+func (c *unaryCall) again(t *try, made int) (wait time.Duration, stop StopReason) {
+	if stop = c.verdict(t); stop != "" {
+		return 0, stop
+	}
 	r := c.p.retry
-	switch {
-	case isCancelled(c.ctx):
-		return 0, gaveUp(c.ctx)
-	case t.outOfTime():
-		return 0, StoppedByDeadline
-	case r == nil || c.once:
-		return 0, StoppedByCode
-	case refusedHere(t.err):
-		return 0, StoppedByRefusal
-	case !r.worth(t):
-		return 0, StoppedByCode
-	case c.nested && r.skipNested:
-		return 0, StoppedByNesting
-	case t.number >= r.maxAttempts:
+	if made >= r.maxAttempts {
 		return 0, StoppedByAttempts
 	}
 	c.pauses++
@@ -106,6 +97,32 @@ func (c *unaryCall) again(t *try) (wait time.Duration, stop StopReason) {
 	}
 	c.withdrawn = now
 	return wait, ""
+}
+
+// verdict tells why the failure of t is not followed by another attempt, whatever there is left of attempts, budget and time; "" if
+// it may be.
+func (c *unaryCall) verdict(t *try) StopReason {
+	r := c.p.retry
+	switch {
+	case isCancelled(c.ctx):
+		return gaveUp(c.ctx)
+	case t.outOfTime():
+		return StoppedByDeadline
+	case c.once:
+		return StoppedByOption
+	case status.Code(t.err) == codes.Canceled && c.m.client.isGone():
+		return StoppedByClose
+	case r == nil:
+		return StoppedByPolicy
+	case refusedHere(t.err):
+		return StoppedByRefusal
+	case !r.worth(t):
+		return StoppedByCode
+	case c.nested && r.skipNested:
+		return StoppedByNesting
+	default:
+		return ""
+	}
 }
 
 // gaveUp returns why a call ends whose caller's context has ended.
@@ -146,7 +163,7 @@ func (c *unaryCall) sleep(d time.Duration) StopReason {
 // final returns what the call ends with after its last attempt: while it waited, the caller may have given up, or the client
 // may have been closed.
 func (c *unaryCall) final(t *try, reason StopReason) error {
-	if reason == StoppedByClose {
+	if reason == StoppedByClose && status.Code(t.err) != codes.Canceled { // which is grpc's own way to tell of it
 		return ErrClosed
 	}
 	if err := c.ctx.Err(); err != nil && status.Code(t.err) != codes.DeadlineExceeded {

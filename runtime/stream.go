@@ -155,9 +155,9 @@ func (s *stream) prepare(callers []grpc.CallOption) (context.Context, []grpc.Cal
 	for _, o := range callers {
 		switch o := o.(type) {
 		case callTimeout:
-			total, struck = o.timeout, &DeadlineError{Method: s.fullName, Timeout: o.timeout, Field: "CallTimeout"}
+			total, struck = o.timeout, &DeadlineError{Method: s.fullName, Timeout: o.timeout, Limit: o.timeout, Field: "CallTimeout"}
 		case noRetry:
-			once = StoppedByCode
+			once = StoppedByOption
 		case hashKey:
 			key, keyed = o.hash, true
 		}
@@ -167,19 +167,20 @@ func (s *stream) prepare(callers []grpc.CallOption) (context.Context, []grpc.Cal
 		total = deadline.None
 	}
 	judged := s.method.client.judgesStreams()
-	if total == deadline.None && p.idle == 0 && p.retry == nil && !keyed && !judged {
+	recorded := keyed || judged || p.retry != nil || s.method.client.hashes() // under the context of a stream with a key there is one
+	if total == deadline.None && p.idle == 0 && !recorded {
 		return s.ctx, opts
 	}
 	if struck.Method != s.fullName { // an RPC of another service
-		struck = &DeadlineError{Method: s.fullName, Timeout: total, Field: struck.Field}
+		struck = &DeadlineError{Method: s.fullName, Timeout: total, Limit: total, Field: struck.Field}
 	}
 	if total != deadline.None {
 		s.cause = struck
 	}
 	s.limited = new(deadline.Context)
 	parent := s.ctx
-	if keyed || judged || p.retry != nil {
-		s.limited.Record.On = true
+	if recorded {
+		s.limited.Record.Channel, s.limited.Record.Method = s.method.client.records(), s.fullName
 		if keyed {
 			s.limited.Record.SetKey(key)
 		}
@@ -370,5 +371,6 @@ func (s *stream) named(err error) error {
 	if s.cause == nil {
 		return err
 	}
-	return told(err, s.limited, s.cause, s.cause.Timeout)
+	err, _ = told(err, s.limited, s.cause, s.cause.Timeout)
+	return err
 }

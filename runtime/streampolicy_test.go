@@ -203,7 +203,7 @@ func TestStreamRetry(t *testing.T) {
 		{name: "all fail", budget: 10, fails: 9, tries: 3, code: codes.ResourceExhausted},
 		{name: "budget is used up", budget: 0, fails: 9, tries: 1, reason: goresilient.StoppedByBudget, code: codes.ResourceExhausted},
 		{name: "budget for one", budget: 1, fails: 9, tries: 2, reason: goresilient.StoppedByBudget, code: codes.ResourceExhausted},
-		{name: "not this one", budget: 10, fails: 9, tries: 1, options: []grpc.CallOption{goresilient.NoRetry()}, reason: goresilient.StoppedByCode, code: codes.ResourceExhausted},
+		{name: "not this one", budget: 10, fails: 9, tries: 1, options: []grpc.CallOption{goresilient.NoRetry()}, reason: goresilient.StoppedByOption, code: codes.ResourceExhausted},
 		{name: "nested", budget: 10, skip: true, fails: 9, tries: 1, reason: goresilient.StoppedByNesting, code: codes.ResourceExhausted, ctx: func(ctx context.Context) context.Context {
 			return metadata.NewIncomingContext(ctx, metadata.Pairs("goresilient-previous-attempts", "1"))
 		}},

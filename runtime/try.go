@@ -24,14 +24,15 @@ type try struct {
 	ctx    context.Context
 	opts   []grpc.CallOption
 	cause  *DeadlineError // of timed's deadline
+	struck bool           // that deadline has ended the attempt
 	within time.Duration  // of which that is the end
 	err    error
 	took   time.Duration
 }
 
 // equip chooses what the attempt keeps, and makes its context: one with a deadline of its own, or that can be cancelled; one
-// with a record for the balancer; or none but parent, if it only listens to the server.
-func (t *try) equip(parent context.Context, timed, recorded, repeats bool) {
+// with a record for the balancer of the channel given, if not nil; or none but parent, if it only listens to the server.
+func (t *try) equip(parent context.Context, fullName string, timed bool, channel *attempt.Channel, repeats bool) {
 	switch {
 	case timed:
 		a := t.timed
@@ -39,16 +40,18 @@ func (t *try) equip(parent context.Context, timed, recorded, repeats bool) {
 			a = new(timedAttempt)
 		}
 		t.timed, t.state, t.ctx = a, &a.attemptState, &a.Context
-		if recorded {
+		if channel != nil {
 			t.record = &a.Context.Record
-			t.record.On = true
 		}
-	case recorded:
+	case channel != nil:
 		a := new(recordContext)
-		a.Context, a.record.On = parent, true
+		a.Context = parent
 		t.record, t.ctx = &a.record, a
 	case repeats && t.state == nil:
 		t.state = new(attemptState)
+	}
+	if t.record != nil {
+		t.record.Channel, t.record.Method = channel, fullName
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/resolver"
 
+	"github.com/goresilient/goresilient/runtime/internal/attempt"
 	"github.com/goresilient/goresilient/runtime/internal/stripe"
 	"github.com/goresilient/goresilient/runtime/policy"
 )
@@ -23,6 +24,7 @@ type Channel struct {
 	turn *stripe.Sequence // of round_robin
 	salt uint64           // of the subset: this client's
 
+	identity    attempt.Channel       // of the records that are the channel's
 	records     atomic.Bool           // attempts have records; see [Channel.Record]
 	judge       atomic.Pointer[judge] // of the policy that serves
 	suspect     func(*endpoint)       // told in Done of failures in a row; see [judge]
@@ -71,6 +73,9 @@ func NewChannel(cfg Config, opts Options) *Channel {
 // Record says whether contexts of calls may carry the record of an attempt. While they do not, which is how a channel
 // begins, pickers do not look for one.
 func (c *Channel) Record(on bool) { c.records.Store(on) }
+
+// Identity is what the records of attempts over the channel name.
+func (c *Channel) Identity() *attempt.Channel { return &c.identity }
 
 // defaultConfig is for grpc channels that name the policy without a [Channel]. It listens for health, since it cannot know
 // whether the service config asks for checks: where it does not, grpc says READY at once.

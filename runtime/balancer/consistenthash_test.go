@@ -56,7 +56,7 @@ func (r *rig) owners(n uint64) []string {
 	r.t.Helper()
 	out := make([]string, n)
 	for key := range n {
-		addr, done := r.begin(withKey(key))
+		addr, done := r.begin(r.ch.withKey(key))
 		done(fine)
 		out[key] = addr
 	}
@@ -132,7 +132,7 @@ func TestLoadIsBounded(t *testing.T) {
 	home := r.owners(1)[0]
 	running := map[string][]func(balancer.DoneInfo){}
 	for total := range 200 {
-		addr, done := r.begin(withKey(0))
+		addr, done := r.begin(r.ch.withKey(0))
 		if bound := int(factor*float64(total+1)/n) + 1; len(running[addr])+1 > bound {
 			t.Fatalf("with %d calls running, %s has %d of them and got another; the bound is %d", total, addr, len(running[addr]), bound)
 		}
@@ -162,7 +162,7 @@ func TestBoundFollowsWeight(t *testing.T) {
 	r.time.fire()
 	got := map[string]int{}
 	for range 100 {
-		addr, done := r.begin(withKey(rand.Uint64()))
+		addr, done := r.begin(r.ch.withKey(rand.Uint64()))
 		got[addr]++
 		defer done(fine)
 	}
@@ -171,7 +171,7 @@ func TestBoundFollowsWeight(t *testing.T) {
 	}
 	r.sites(site{addr: "a", weight: 1}, site{addr: "b", weight: 1}, site{addr: "c", weight: 1})
 	for range 20 {
-		addr, done := r.begin(withKey(rand.Uint64()))
+		addr, done := r.begin(r.ch.withKey(rand.Uint64()))
 		if addr == "c" {
 			t.Fatal("c got a call although it has more than its new share")
 		}
@@ -183,7 +183,7 @@ func TestEachAttemptGoesToAnotherEndpoint(t *testing.T) {
 	r := hashRig(t, consistentHashConfig(1.25), addresses(5)...)
 	var orders [2][]string
 	for i := range orders {
-		ctx := withKey(42)
+		ctx := r.ch.withKey(42)
 		for range 5 {
 			addr, done := r.begin(ctx)
 			done(fine)
@@ -204,7 +204,7 @@ func TestEachAttemptGoesToAnotherEndpoint(t *testing.T) {
 func TestKeyFromMetadata(t *testing.T) {
 	r := hashRig(t, consistentHashConfig(1.25), addresses(20)...)
 	for _, user := range []string{"alice", "bob", "carol"} {
-		want, done := r.begin(withKey(xxhash.Sum64String(user)))
+		want, done := r.begin(r.ch.withKey(xxhash.Sum64String(user)))
 		done(fine)
 		ctx := metadata.AppendToOutgoingContext(t.Context(), "x-key", user, "x-key", "ignored")
 		for range 5 {
@@ -245,7 +245,7 @@ func TestEjectedEndpointFallsThrough(t *testing.T) {
 	before := r.owners(300)
 	bad := before[0]
 	for range 3 {
-		_, done := r.begin(withKey(0))
+		_, done := r.begin(r.ch.withKey(0))
 		done(balancer.DoneInfo{Err: status.Error(codes.Unavailable, "no"), BytesSent: true, BytesReceived: true})
 	}
 	r.time.fire() // the ejection
@@ -346,7 +346,7 @@ func TestSwitchToAndFromConsistentHash(t *testing.T) {
 	if !slices.Equal(r.owners(100), want) {
 		t.Error("after the switch keys are elsewhere")
 	}
-	_, done := r.begin(withKey(1))
+	_, done := r.begin(r.ch.withKey(1))
 	r.ch.Configure(roundRobinConfig())
 	r.must(r.resolve(addrs...))
 	done(fine)
@@ -362,7 +362,7 @@ func TestSwitchToAndFromConsistentHash(t *testing.T) {
 
 func TestConsistentHashDoesNotAllocate(t *testing.T) {
 	r := hashRig(t, consistentHashConfig(1.25), addresses(100)...)
-	ctx, p := withKey(7), r.cc.last().Picker
+	ctx, p := r.ch.withKey(7), r.cc.last().Picker
 	if n := testing.AllocsPerRun(1000, func() {
 		res, err := p.Pick(balancer.PickInfo{Ctx: ctx})
 		if err != nil {

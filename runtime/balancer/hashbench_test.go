@@ -28,9 +28,9 @@ func (r *recorded) Value(key any) any {
 	return r.Context.Value(key)
 }
 
-// withKey returns the context of the first attempt of a call that has a key.
-func withKey(key uint64) *recorded {
-	r := &recorded{context.Background(), new(attempt.Record)}
+// withKey returns the context of the first attempt of a call over the channel that has a key.
+func (c *Channel) withKey(key uint64) *recorded {
+	r := &recorded{context.Background(), &attempt.Record{Channel: c.Identity()}}
 	r.rec.SetKey(key)
 	return r
 }
@@ -38,14 +38,14 @@ func withKey(key uint64) *recorded {
 // again makes the context that of a new call with the same key.
 func (r *recorded) again() {
 	key, _ := r.rec.Key()
-	*r.rec = attempt.Record{}
+	*r.rec = attempt.Record{Channel: r.rec.Channel}
 	r.rec.SetKey(key)
 }
 
 // next returns the context of the call's next attempt.
 func (r *recorded) next() *recorded {
 	key, _ := r.rec.Key()
-	next := &recorded{r.Context, &attempt.Record{Before: r.rec}}
+	next := &recorded{r.Context, &attempt.Record{Before: r.rec, Channel: r.rec.Channel}}
 	next.rec.SetKey(key)
 	return next
 }
@@ -61,7 +61,7 @@ func BenchmarkPickerConsistentHash(b *testing.B) {
 		r.time.fire()
 		p := r.cc.last().Picker
 		b.Run(fmt.Sprintf("endpoints=%d/goresilient", n), func(b *testing.B) {
-			benchmarkCalls(b, p, func() context.Context { return withKey(rand.Uint64()) })
+			benchmarkCalls(b, p, func() context.Context { return r.ch.withKey(rand.Uint64()) })
 		})
 		if n > peerLimit() {
 			continue

@@ -40,7 +40,7 @@ func TestPicksWhileAllChanges(t *testing.T) {
 						if i%50 == 0 { // now and then one that is out of date
 							p = r.cc.last().Picker
 						}
-						ctx := withKey(rand.Uint64())
+						ctx := r.ch.withKey(rand.Uint64())
 						for range 2 {
 							res, err := p.Pick(balancer.PickInfo{Ctx: ctx})
 							if err != nil || res.SubConn == nil {

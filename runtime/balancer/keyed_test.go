@@ -23,7 +23,7 @@ func TestKeysKeepToTheirTier(t *testing.T) {
 		return r
 	}
 	endpoint := func(r *rig, key uint64) string {
-		res, err := r.cc.last().Picker.Pick(balancer.PickInfo{Ctx: withKey(key)})
+		res, err := r.cc.last().Picker.Pick(balancer.PickInfo{Ctx: r.ch.withKey(key)})
 		r.must(err)
 		res.Done(fine)
 		return res.SubConn.(*fakeSubConn).addrs[0].Addr

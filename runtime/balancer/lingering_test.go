@@ -27,7 +27,7 @@ type attempting struct {
 // attempt picks for an attempt that has a record.
 func (r *rig) attempt() attempting {
 	r.t.Helper()
-	rec := new(attempt.Record)
+	rec := &attempt.Record{Channel: r.ch.Identity()}
 	res, err := r.cc.last().Picker.Pick(balancer.PickInfo{Ctx: context.WithValue(r.t.Context(), attempt.Key{}, rec)})
 	if err != nil {
 		r.t.Fatal(err)

@@ -78,7 +78,7 @@ func TestPickerHistories(t *testing.T) {
 			}
 			call, been := new(attempts), make(map[int]bool)
 			for range rapid.IntRange(1, 5).Draw(rt, "attempts") {
-				ctx, rec := nextAttempt(call)
+				ctx, rec := nextAttempt(call, s.Channel)
 				at, done := s.pick(t, ctx)
 				if been[at] && len(been) < n {
 					rt.Fatalf("%s: an attempt goes to %d again, after %v of %d", cfg.arm(), at, been, n)
@@ -225,7 +225,7 @@ func TestPickerAsksTheGate(t *testing.T) {
 	refused := status.Error(codes.Unavailable, "no more")
 	for _, cfg := range pooled {
 		s := newScene(1, cfg, 3, 1)
-		ctx, rec := nextAttempt(new(attempts))
+		ctx, rec := nextAttempt(new(attempts), s.Channel)
 		var asked []int
 		rec.Stream = &attempt.Stream{Gate: func(picks int) error {
 			asked = append(asked, picks)
@@ -337,10 +337,10 @@ func TestFailuresInARowAreTold(t *testing.T) {
 }
 
 func TestPicksDoNotAllocate(t *testing.T) {
-	ctx, _ := nextAttempt(new(attempts))
 	for _, cfg := range append(slices.Clone(pooled), withDetection(adaptiveConfig()), withDetection(roundRobinConfig())) {
 		for _, n := range []int{1, 4, 30} {
 			s := newScene(1, cfg, n, 1)
+			ctx, _ := nextAttempt(new(attempts), s.Channel)
 			for _, records := range []bool{false, true} {
 				s.Record(records)
 				info := balancer.PickInfo{Ctx: ctx}
@@ -378,7 +378,7 @@ func TestPickersRunConcurrently(t *testing.T) {
 			wg.Go(func() {
 				var open []func(balancer.DoneInfo)
 				for i := range 3000 {
-					ctx, _ := nextAttempt(new(attempts))
+					ctx, _ := nextAttempt(new(attempts), s.Channel)
 					if i%2 == 0 {
 						ctx = context.Background()
 					}

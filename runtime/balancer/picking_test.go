@@ -151,8 +151,8 @@ func (s *scene) run(t testing.TB, every, warmUp, length time.Duration, server fu
 type attempts struct{ last *attempt.Record }
 
 // nextAttempt returns the context of the next attempt of a call, and its record.
-func nextAttempt(call *attempts) (context.Context, *attempt.Record) {
-	rec := &attempt.Record{Before: call.last}
+func nextAttempt(call *attempts, over *Channel) (context.Context, *attempt.Record) {
+	rec := &attempt.Record{Before: call.last, Channel: over.Identity()}
 	call.last = rec
 	return context.WithValue(context.Background(), attempt.Key{}, rec), rec
 }

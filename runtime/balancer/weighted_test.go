@@ -235,7 +235,7 @@ func TestWeightedWithOutlierDetection(t *testing.T) {
 	r.ch.Record(true)
 	got := map[string]int{}
 	for range 400 {
-		addr, done := r.begin(withKey(0))
+		addr, done := r.begin(r.ch.withKey(0))
 		info := fine
 		info.ServerLoad = orcaReport(t, 100, 1)
 		done(info)

@@ -23,8 +23,10 @@ type Record struct {
 	Before *Record
 	// Stream is what a stream tells besides; nil for other calls.
 	Stream *Stream
-	// On is whether the record is in use.
-	On bool
+	// Channel and Method are those of the call: whoever calls another RPC, or over another channel, under the context of an attempt
+	// has no part in its record. A record without a channel is not in use.
+	Channel *Channel
+	Method  string
 
 	hasKey     bool
 	superseded atomic.Uint32 // how long it ran until then, in microseconds; 0: it was not
@@ -116,12 +118,18 @@ func (r *Record) Endpoint() Endpoint {
 // Key is the key under which a context has its *Record.
 type Key struct{}
 
-// From returns the record of the attempt whose context ctx is, or descends from; nil if there is none.
-func From(ctx context.Context) *Record {
+// Channel is the identity of a channel.
+type Channel struct{ _ byte }
+
+// From returns the record of the attempt at a method over a channel whose context ctx descends from; nil if it has none.
+func From(ctx context.Context, channel *Channel, method string) *Record {
 	if ctx == nil {
 		return nil
 	}
 	r, _ := ctx.Value(Key{}).(*Record)
+	if r == nil || r.Channel != channel || r.Method != method {
+		return nil
+	}
 	return r
 }
 

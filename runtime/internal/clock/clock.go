@@ -2,6 +2,7 @@
 package clock
 
 import (
+	"math"
 	"sync/atomic"
 	"time"
 )
@@ -14,6 +15,14 @@ const base = 1 << 61 // 73 years
 
 // Now returns the nanoseconds since a fixed moment in the past. It never goes back, and is always positive.
 func Now() int64 { return int64(time.Since(start)) + base }
+
+// Add returns when d, which is not negative, has passed since now, or the last moment that there is.
+func Add(now int64, d time.Duration) int64 {
+	if int64(d) > math.MaxInt64-now {
+		return math.MaxInt64
+	}
+	return now + int64(d)
+}
 
 // Time returns the time at which Now returned now, with a reading of the monotonic clock.
 func Time(now int64) time.Time {

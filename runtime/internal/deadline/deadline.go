@@ -22,7 +22,7 @@ const None time.Duration = -1
 // Context ends at its deadline, when its parent ends, or at Release, whichever is first. Its methods may be called
 // concurrently. It is never reused: whoever got hold of it may keep it. The zero Context is for [Context.Start] alone.
 type Context struct {
-	// Record is what the balancer finds in the context, if it is On. It is set up before Start.
+	// Record is what the balancer finds in the context, if it has a channel. It is set up before Start.
 	Record attempt.Record
 
 	parent   context.Context
@@ -187,12 +187,15 @@ func (c *Context) Err() error {
 	if !c.over.Load() {
 		return nil
 	}
+	if done, made := c.done.Load().(chan struct{}); made {
+		<-done // which is closed at this moment: until then there is no error
+	}
 	return c.err
 }
 
 // Value implements [context.Context]: it has the values of the parent, and the record.
 func (c *Context) Value(key any) any {
-	if _, ok := key.(attempt.Key); ok && c.Record.On {
+	if _, ok := key.(attempt.Key); ok && c.Record.Channel != nil {
 		return &c.Record
 	}
 	if f := c.frozenContext(); f != nil {

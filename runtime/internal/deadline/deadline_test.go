@@ -3,6 +3,8 @@ package deadline
 import (
 	"context"
 	"errors"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -112,6 +114,35 @@ func TestNoGoroutineForADerivedContext(t *testing.T) {
 		cancel()
 		c.Release()
 	})
+}
+
+// As the context package promises: while Done is open, Err is nil.
+func TestErrIsNilWhileDoneIsOpen(t *testing.T) {
+	type current struct {
+		*Context
+		done <-chan struct{}
+	}
+	var latest atomic.Pointer[current]
+	var over atomic.Bool
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for !over.Load() {
+			c := New(context.Background(), time.Hour, errPolicy)
+			latest.Store(&current{c, c.Done()})
+			c.Release()
+		}
+	})
+	for range 1_000_000 {
+		if c := latest.Load(); c != nil && c.Err() != nil {
+			select {
+			case <-c.done:
+			default:
+				t.Error("Err tells of an end, and Done is open")
+			}
+		}
+	}
+	over.Store(true)
+	wg.Wait()
 }
 
 func BenchmarkNewRelease(b *testing.B) {
