@@ -36,13 +36,14 @@ type Channel struct {
 	transport
 	closed chan struct{} // closed by Close
 	isDown bool
+	// delegated is delegates as the clients' plans have it.
+	delegated bool
 
 	hashes atomic.Bool // endpoints are chosen by the key of a call
 	judges atomic.Bool // endpoints are judged by how calls end
-	// records is whether the balancer tells attempts where they went: not with pick_first and custom policies, which pick by
-	// themselves.
-	records atomic.Bool
-	xds     atomic.Bool // the target's control plane chooses the config of each call, with retries of its own
+	// delegates is whether others pick: with pick_first and custom policies, which do not tell attempts where they went.
+	delegates atomic.Bool
+	xds       atomic.Bool // the target's control plane chooses the config of each call, with retries of its own
 
 	reports reports
 }
@@ -213,7 +214,7 @@ func (ch *Channel) recompute() {
 	lb := cfg.LoadBalancing
 	hashes, judges := lb.ConsistentHash != nil, cfg.OutlierDetection != nil || lb.Adaptive != nil || lb.PeakEwma != nil
 	ch.hashes.Store(hashes)
-	ch.records.Store(lb.PickFirst == nil && lb.Custom == nil)
+	ch.delegates.Store(lb.PickFirst != nil || lb.Custom != nil)
 	ch.judges.Store(judges)
 	if hashes || judges {
 		ch.state.Record(true)
@@ -271,6 +272,9 @@ func (ch *Channel) apply(sc *discovery.ServiceConfig) string {
 	changed := sc != ch.config
 	ch.config = sc
 	ch.recompute()
+	if d := ch.delegates.Load(); d != ch.delegated { // of which plans know
+		changed, ch.delegated = true, d
+	}
 	var rpcs []discovery.RPC
 	for c := range ch.clients {
 		if changed {

@@ -119,7 +119,7 @@ func (c *Client) connect(s *Settings) error {
 		return fmt.Errorf("goresilient: %s: %w", c.desc.Name, err)
 	}
 	c.conn, c.grpc = c.channel.cc, c.channel.cc
-	if c.repeats() {
+	if c.asksWhere() {
 		c.channel.state.Record(true)
 	}
 	return nil
@@ -205,7 +205,7 @@ func (c *Client) compile(layers policy.Stack) {
 		m.plan.Store(plans[i])
 	}
 	c.ledgers.keep(ledgers)
-	if c.channel != nil && c.repeats() {
+	if c.channel != nil && c.asksWhere() {
 		c.channel.state.Record(true)
 	}
 }
@@ -228,16 +228,20 @@ func (c *Client) permitted() (n int64) {
 	return n
 }
 
-// repeats tells whether any RPC may have several attempts.
-func (c *Client) repeats() bool {
+// asksWhere tells whether attempts of any RPC want to know where they went: to go elsewhere next, or to tell.
+func (c *Client) asksWhere() bool {
+	if c.observer != nil {
+		return true
+	}
 	for _, m := range c.methods {
-		if p := m.plan.Load(); p.repeats || p.retry != nil {
+		if m.plan.Load().asksWhere() {
 			return true
 		}
 	}
-	unary, stream := c.unaryDefault.plan.Load(), c.streamDefault.plan.Load()
-	return unary.repeats || stream.retry != nil
+	return c.unaryDefault.plan.Load().asksWhere() || c.streamDefault.plan.Load().asksWhere()
 }
+
+func (p *plan) asksWhere() bool { return p.repeats || p.retry != nil || p.first.timeout > 0 }
 
 // judgesStreams tells whether the balancer wants to know how streams end.
 func (c *Client) judgesStreams() bool { return c.channel != nil && c.channel.judges.Load() }
@@ -261,7 +265,7 @@ func (c *Client) isGone() bool {
 
 // records returns the channel whose balancer tells attempts where they went: where it picks by itself. nil is none.
 func (c *Client) records() *attempt.Channel {
-	if c.channel == nil || !c.channel.records.Load() {
+	if c.channel == nil || c.channel.delegates.Load() {
 		return nil
 	}
 	return c.channel.state.Identity()

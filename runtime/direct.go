@@ -80,7 +80,7 @@ func (m *method) direct(ctx context.Context, p *plan, in, out any, heard *attemp
 			g.count(&held)
 		}
 		if g.limited {
-			g.release(&held, limitOutcome(t.ctx, t.err), t.ended)
+			g.release(&held, limitOutcome(t.ctx, t.err, held.since), t.ended)
 		}
 	} else {
 		g.release(&held, limit.Ignored, t.began)

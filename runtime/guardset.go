@@ -1,6 +1,7 @@
 package goresilient
 
 import (
+	"math"
 	"time"
 
 	"github.com/goresilient/goresilient/runtime/internal/breaker"
@@ -139,6 +140,8 @@ func (g *guardSet) scope(c *Client, method string, cb *policy.CircuitBreaker, cl
 			g.limit.Update(cfg)
 		}
 		s.limit, s.observeLimit, s.queued = g.limit, *cl.Observe, *cl.MaxQueued > 0
+	} else if g.limit != nil { // of calls that still wait for it
+		g.limit.Update(limit.Config{Max: math.MaxInt})
 	}
 	if rl != nil && !*rl.Disabled {
 		if cfg := (rate.Config{PerSecond: *rl.CallsPerSecond, Burst: *rl.Burst}); g.rate == nil {

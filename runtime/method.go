@@ -73,6 +73,10 @@ func (m *method) compile(layers policy.Stack, service serviceGuards) *plan {
 		effective.Retry = nil
 		withheld = append(withheld, policy.Withheld{Feature: "retry", Reason: "an xds target's control plane configures retries"})
 	}
+	if reason := m.unrepeatable(); reason != "" && effective.Retry != nil && !policy.Value(effective.Retry.Disabled) {
+		effective.Retry = nil
+		withheld = append(withheld, policy.Withheld{Feature: "retry", Reason: reason})
+	}
 	complete := policy.Complete(effective)
 	p := &plan{effective: complete, origins: origins, withheld: withheld}
 	if m.rpc.Streaming() {
@@ -106,6 +110,21 @@ func (m *method) compile(layers policy.Stack, service serviceGuards) *plan {
 type allowance struct {
 	timeout time.Duration
 	struck  *DeadlineError
+}
+
+// unrepeatable tells why a stream is not retried, whatever policy says; "" if it may be. grpc repeats streams, and asks the balancing
+// policy each time, which asks the stream.
+func (m *method) unrepeatable() string {
+	switch {
+	case !m.rpc.Streaming():
+		return ""
+	case m.client.channel == nil:
+		return "grpc retries streams as the service config of the connection says; there is no channel of this package with WithConn"
+	case m.client.channel.delegates.Load():
+		return "pick_first and custom policies do not ask whether a stream may be tried again"
+	default:
+		return ""
+	}
 }
 
 func (p *plan) compileFirst() {

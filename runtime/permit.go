@@ -12,6 +12,7 @@ import (
 	"github.com/goresilient/goresilient/runtime/internal/clock"
 	"github.com/goresilient/goresilient/runtime/internal/inflight"
 	"github.com/goresilient/goresilient/runtime/internal/limit"
+	"github.com/goresilient/goresilient/runtime/internal/notsent"
 )
 
 // permitted is the innermost part of an attempt: it holds the permits of the concurrency limits while it runs. It is a
@@ -27,7 +28,7 @@ func (p *plan) permitted(ctx context.Context, fullName string, in, out any, _ *g
 	outcome := limit.Ignored // of what panics
 	defer func() { p.guards.release(&held, outcome, clock.Now()) }()
 	err = p.guards.client.conn.Invoke(ctx, fullName, in, out, opts...)
-	outcome = limitOutcome(ctx, err)
+	outcome = limitOutcome(ctx, err, held.since)
 	return err
 }
 
@@ -46,7 +47,7 @@ func (p *plan) invokePermitted(t *try, fullName string, in, out any) {
 		p.guards.release(&held, outcome, t.ended)
 	}()
 	t.err = p.guards.client.conn.Invoke(t.ctx, fullName, in, out, t.opts...)
-	outcome = limitOutcome(t.ctx, t.err)
+	outcome = limitOutcome(t.ctx, t.err, held.since)
 }
 
 // invoke is a [grpc.UnaryInvoker].
@@ -159,13 +160,15 @@ func (g *guards) release(p *permits, outcome limit.Outcome, now int64) {
 	p.own, p.service, p.counting = false, false, false
 }
 
-// limitOutcome tells an adaptive limit what to make of the end of an attempt.
-func limitOutcome(ctx context.Context, err error) limit.Outcome {
+// limitOutcome tells an adaptive limit what to make of the end of an attempt that has its permits since then. Any answer tells of the
+// time that it took, an error too, unless it says that the server has too much to do.
+func limitOutcome(ctx context.Context, err error, since int64) limit.Outcome {
 	if err == nil {
 		return limit.Success
 	}
 	switch code := status.Code(err); {
-	case code == codes.Canceled, errors.Is(ctx.Err(), context.Canceled):
+	case code == codes.Canceled, errors.Is(ctx.Err(), context.Canceled), notsent.Is(err),
+		code == codes.DeadlineExceeded && cameLate(ctx, clock.Now()-since):
 		return limit.Ignored
 	case code == codes.DeadlineExceeded, code == codes.ResourceExhausted, code == codes.Unavailable:
 		return limit.Dropped

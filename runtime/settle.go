@@ -11,6 +11,7 @@ import (
 
 	"github.com/goresilient/goresilient/runtime/internal/breaker"
 	"github.com/goresilient/goresilient/runtime/internal/ledger"
+	"github.com/goresilient/goresilient/runtime/internal/notsent"
 )
 
 // succeeded reports that an admitted call has ended well with its first attempt, at now, as most do.
@@ -44,37 +45,46 @@ func (g *guards) settle(ctx context.Context, a *admission, err error, start, now
 	if err != nil || !g.ordinary(a, time.Duration(now-start)) {
 		g.flush(now)
 	}
-	code := codes.OK
-	neutral := false
+	code, blameless := codes.OK, false
 	if err != nil {
-		err = sent(err)
-		code = status.Code(err)
-		neutral = code == codes.Canceled && isCancelled(ctx) || code == codes.DeadlineExceeded && cameLate(ctx, now-start) || refusedHere(err)
+		code, blameless = verdictOn(ctx, err, now-start)
 	}
-	if t := g.throttle; t != nil && !neutral {
+	g.judge(a, code, blameless, time.Duration(now-start), now)
+}
+
+// verdictOn returns the code of a call that began a while ago and ended with err, and whether the servers are not to blame for it.
+func verdictOn(ctx context.Context, err error, ago int64) (code codes.Code, blameless bool) {
+	err = sent(err)
+	code = status.Code(err)
+	return code, code == codes.Canceled && isCancelled(ctx) || code == codes.DeadlineExceeded && cameLate(ctx, ago) || refusedHere(err) || notsent.Is(err)
+}
+
+// judge tells the throttle and the breakers how an admitted call has ended. One that is nobody's fault counts nowhere.
+func (g *guards) judge(a *admission, code codes.Code, blameless bool, took time.Duration, now int64) {
+	if t := g.throttle; t != nil && !blameless {
 		if code == codes.Unavailable || code == codes.ResourceExhausted {
 			t.Refused(now)
 		} else {
 			t.Accepted(now, 1)
 		}
 	}
-	g.own.judge(a.own, code, neutral, start, now)
-	g.service.judge(a.service, code, neutral, start, now)
+	g.own.judge(a.own, code, blameless, took, now)
+	g.service.judge(a.service, code, blameless, took, now)
 }
 
 // judge tells the breaker how a call that it let through has ended.
-func (s *scope) judge(p breaker.Permit, code codes.Code, neutral bool, start, now int64) {
+func (s *scope) judge(p breaker.Permit, code codes.Code, blameless bool, took time.Duration, now int64) {
 	if s.breaker == nil {
 		return
 	}
 	outcome := breaker.Success
 	switch {
-	case neutral:
+	case blameless:
 		outcome = breaker.Neutral
 	case s.failures.has(code):
 		outcome = breaker.Failure
 	}
-	s.breaker.Done(p, now, outcome, time.Duration(now-start))
+	s.breaker.Done(p, now, outcome, took)
 }
 
 // sent returns what the servers have made of a call that ended with err: if a guard of this client kept the last attempt from

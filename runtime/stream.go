@@ -34,6 +34,7 @@ func (m *method) openGoverned(ctx context.Context, desc *grpc.StreamDesc, _ *grp
 	c := m.client
 	token, ok := c.calls.Begin()
 	if !ok {
+		finishRefused(opts, ErrClosed)
 		return nil, ErrClosed
 	}
 	p := m.plan.Load()
@@ -46,30 +47,25 @@ func (m *method) openGoverned(ctx context.Context, desc *grpc.StreamDesc, _ *grp
 		return nil, err
 	}
 	opts = given
-	opened := false
 	defer func() { // an interceptor may panic
-		if !opened {
-			s.ended(status.Error(codes.Internal, "goresilient: the stream was not opened"))
+		if !s.open.Load() {
+			s.abandon()
 		}
 	}()
-	told := c.grpc != nil && c.attemptStream == nil
-	if told { // grpc tells of the end of each try; an interceptor may make several
-		opts = append(slices.Clip(opts), grpc.OnFinish(func(err error) { s.ended(s.named(err)) }))
+	if c.grpc != nil {
+		opts = append(slices.Clip(opts), grpc.OnFinish(s.finished))
 	}
 	under, err := c.streamer(ctx, desc, fullName, opts)
 	if err != nil {
 		err = s.named(err)
 		s.ended(err)
-		opened = true
+		s.open.Store(true)
 		return nil, err
-	}
-	opened = true
-	if told && s.limited == nil {
-		return under, nil
 	}
 	s.ClientStream = under
 	s.unwatch = context.AfterFunc(ctx, func() { s.ended(s.named(status.FromContextError(ctx.Err()).Err())) })
 	s.watchIdle()
+	s.open.Store(true)
 	return s, nil
 }
 
@@ -85,10 +81,9 @@ func (c *Client) newStream(ctx context.Context, desc *grpc.StreamDesc, _ *grpc.C
 	return c.conn.NewStream(ctx, desc, fullName, opts...)
 }
 
-// stream is a stream under policy. It names the deadline that struck, and sees the end of the stream where grpc does not tell
-// of it: behind an interceptor, or on a connection that is not grpc's. The end is then an error, the only message of a stream
-// that gets one, or the end of the context. It never asks the stream for its context, which would end grpc's
-// replay.
+// stream is a stream under policy. It names the deadline that struck, and sees the end of the stream: an error, the only message of
+// a stream that gets one, the end of the context, or what grpc tells of while nobody waits for the stream. It never asks the stream
+// for its context, which would end grpc's replay.
 type stream struct {
 	grpc.ClientStream
 	method   *method
@@ -103,6 +98,9 @@ type stream struct {
 	counted  func() // no longer
 	once     sync.Once
 	unwatch  func() bool
+	open     atomic.Bool  // all that is above is written
+	waiting  atomic.Int32 // how many of its methods run
+	guarded  sync.Mutex   // guards admitted once the stream is open
 
 	limited  *deadline.Context // nil without a deadline or a record of its own
 	cause    *DeadlineError    // of the deadline; nil if it is the caller's
@@ -110,7 +108,7 @@ type stream struct {
 	idle     *time.Timer       // nil without a bound
 	last     atomic.Int64      // when a message last passed, monotonic
 	told     attempt.Stream
-	answered atomic.Bool                // a message came, of a stream that is retried
+	answered atomic.Bool                // a message came
 	stopped  atomic.Pointer[StopReason] // why grpc was kept from another try; nil if it was not
 }
 
@@ -222,98 +220,14 @@ func (s *stream) gate(once StopReason) func(int) error {
 	}
 }
 
-// ended takes the end of the stream into account, once.
-func (s *stream) ended(err error) {
-	s.once.Do(func() {
-		if err == io.EOF {
-			err = nil
-		}
-		g := &s.plan.guards
-		g.settle(s.ctx, &s.admitted, err, s.start, clock.Now())
-		if g.limited {
-			g.release(&s.held, limitOutcome(s.ctx, err), clock.Now())
-		}
-		if s.exhausted(err) {
-			pushBack(s.ctx)
-		}
-		if s.limited != nil {
-			s.told.Report(err)
-			s.limited.Release()
-			s.stopIdle()
-		}
-		s.counted()
-		s.report(err, 1)
-	})
-}
-
-// exhausted tells whether the stream failed for good, before it had begun to answer, after all the tries that policy allows.
-func (s *stream) exhausted(err error) bool {
-	r := s.plan.retry
-	if err == nil || r == nil || s.answered.Load() {
-		return false
-	}
-	if reason := s.stopped.Load(); reason != nil {
-		return *reason == StoppedByBudget
-	}
-	return r.codes.has(status.Code(err)) && s.told.Picks() >= r.maxAttempts
-}
-
-// report tells the observer of the end.
-func (s *stream) report(err error, attempts int) {
-	if o := s.method.client.observer; o != nil {
-		o.Observe(s.ctx, &CallEvent{Method: s.fullName, Attempts: attempts, Code: status.Code(err), Err: err,
-			Duration: time.Duration(clock.Now() - s.start)})
-	}
-}
-
-// watchIdle ends the stream once no message has passed for as long as policy allows.
-func (s *stream) watchIdle() {
-	if s.plan.idle <= 0 {
-		return
-	}
-	s.passed()
-	s.idleMu.Lock()
-	defer s.idleMu.Unlock()
-	if s.limited.Err() == nil {
-		s.idle = time.AfterFunc(s.plan.idle, s.checkIdle)
-	}
-}
-
-// checkIdle is called by the timer.
-func (s *stream) checkIdle() {
-	left := s.plan.idle - time.Duration(clock.Now()-s.last.Load())
-	if left <= 0 {
-		s.limited.Expire(s.plan.struckIdle)
-		return
-	}
-	s.idleMu.Lock()
-	defer s.idleMu.Unlock()
-	if s.limited.Err() == nil {
-		s.idle.Reset(left)
-	}
-}
-
-// stopIdle ends the watch; the context has ended.
-func (s *stream) stopIdle() {
-	s.idleMu.Lock()
-	defer s.idleMu.Unlock()
-	if s.idle != nil {
-		s.idle.Stop()
-	}
-}
-
-func (s *stream) passed() {
-	if s.plan.idle > 0 {
-		s.last.Store(clock.Now())
-	}
-}
-
 // RecvMsg implements [grpc.ClientStream].
 func (s *stream) RecvMsg(m any) error {
+	s.await()
+	defer s.waiting.Add(-1)
 	err := s.ClientStream.RecvMsg(m)
 	if err == nil && s.desc.ServerStreams {
-		if s.plan.retry != nil && !s.answered.Load() {
-			s.answered.Store(true)
+		if !s.answered.Load() {
+			s.heard()
 		}
 		s.passed()
 		return nil
@@ -326,6 +240,8 @@ func (s *stream) RecvMsg(m any) error {
 
 // SendMsg implements [grpc.ClientStream].
 func (s *stream) SendMsg(m any) error {
+	s.await()
+	defer s.waiting.Add(-1)
 	err := s.ClientStream.SendMsg(m)
 	if err == nil {
 		s.passed()
@@ -336,8 +252,24 @@ func (s *stream) SendMsg(m any) error {
 
 // Header implements [grpc.ClientStream].
 func (s *stream) Header() (metadata.MD, error) {
+	s.await()
+	defer s.waiting.Add(-1)
 	md, err := s.ClientStream.Header()
 	return md, s.failed(err)
+}
+
+// CloseSend implements [grpc.ClientStream].
+func (s *stream) CloseSend() error {
+	s.await()
+	defer s.waiting.Add(-1)
+	return s.failed(s.ClientStream.CloseSend())
+}
+
+// await begins to wait for the stream, whose idle time counts from then on if nobody has waited before.
+func (s *stream) await() {
+	if s.waiting.Add(1) == 1 {
+		s.passed()
+	}
 }
 
 // failed returns the error of something other than RecvMsg, named. It has ended the stream, unless RecvMsg is to tell.

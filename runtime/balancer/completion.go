@@ -4,6 +4,8 @@ import (
 	"context"
 
 	"google.golang.org/grpc/balancer"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/goresilient/goresilient/runtime/internal/attempt"
 	"github.com/goresilient/goresilient/runtime/internal/pushback"
@@ -73,6 +75,9 @@ func (m *completion) end(info balancer.DoneInfo) {
 	said := success
 	if info.Err != nil || !info.BytesReceived {
 		said = j.of(&info, fromServer)
+	}
+	if said == failure && rec != nil && rec.Stream != nil && !fromServer && info.BytesReceived && status.Code(info.Err) == codes.DeadlineExceeded {
+		said = neutral // a stream that went on until the client's own deadline
 	}
 	silent := said == neutral && info.Err != nil && info.BytesSent && !info.BytesReceived
 	var took int64

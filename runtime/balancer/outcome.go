@@ -5,6 +5,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/goresilient/goresilient/runtime/internal/notsent"
 	"github.com/goresilient/goresilient/runtime/policy"
 )
 
@@ -86,6 +87,9 @@ func (j *judge) of(info *balancer.DoneInfo, fromServer bool) outcome {
 		if info.BytesReceived {
 			return success
 		}
+		return neutral
+	}
+	if notsent.Is(info.Err) {
 		return neutral
 	}
 	switch c := status.Code(info.Err); {

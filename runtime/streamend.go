@@ -1,0 +1,136 @@
+package goresilient
+
+import (
+	"errors"
+	"io"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/goresilient/goresilient/runtime/internal/breaker"
+	"github.com/goresilient/goresilient/runtime/internal/clock"
+	"github.com/goresilient/goresilient/runtime/internal/limit"
+)
+
+// finished is told by grpc of the end of each try of the stream: interceptors of the connection may make several. The stream has
+// ended with it if nobody waits for it at the moment; otherwise what he gets tells.
+func (s *stream) finished(err error) {
+	if !s.open.Load() || s.waiting.Load() > 0 {
+		return
+	}
+	s.unwatch()
+	s.ended(s.named(err))
+}
+
+// ended takes the end of the stream into account, once.
+func (s *stream) ended(err error) {
+	s.once.Do(func() {
+		if err == io.EOF {
+			err = nil
+		}
+		s.settle(err)
+		if s.exhausted(err) {
+			pushBack(s.ctx)
+		}
+		s.free()
+		s.report(err, 1)
+	})
+}
+
+// abandon ends a stream of which nothing is known, since an interceptor has panicked.
+func (s *stream) abandon() {
+	s.once.Do(func() {
+		now := clock.Now()
+		s.plan.guards.abandon(&s.admitted, now)
+		s.plan.guards.release(&s.held, limit.Ignored, now)
+		s.free()
+	})
+}
+
+// free gives up what the stream holds besides its permits.
+func (s *stream) free() {
+	if s.limited != nil {
+		s.limited.Release()
+		s.stopIdle()
+	}
+	s.counted()
+}
+
+// settle tells the guards, and the balancer, how the stream has ended. How long it lived says nothing of its server: it is never a slow
+// call, and no sample of an adaptive limit.
+func (s *stream) settle(err error) {
+	g, now := &s.plan.guards, clock.Now()
+	code, blameless, outcome := codes.OK, false, limit.Ignored
+	if err != nil {
+		code, blameless = verdictOn(s.ctx, err, now-s.start)
+		if outcome = limitOutcome(s.ctx, err, s.start); outcome == limit.Success {
+			outcome = limit.Ignored
+		}
+	}
+	if s.wentOn(err) {
+		err, blameless, outcome = nil, true, limit.Ignored
+	}
+	if g.throttle != nil || g.breakers {
+		g.flush(now)
+		s.guarded.Lock()
+		g.judge(&s.admitted, code, blameless, 0, now)
+		s.guarded.Unlock()
+	}
+	if g.limited {
+		g.release(&s.held, outcome, now)
+	}
+	s.told.Report(err)
+}
+
+// wentOn tells whether the stream, which ended with err, had answers until its deadline, or its caller's, or until it had been idle for
+// too long: its server is not to blame.
+func (s *stream) wentOn(err error) bool {
+	if err == nil || !s.answered.Load() || status.Code(err) != codes.DeadlineExceeded {
+		return false
+	}
+	var own *DeadlineError
+	return errors.As(err, &own) || s.ctx.Err() != nil
+}
+
+// heard takes the first message into account. A stream may live for as long as it likes: if it is a breaker's probe, its first message
+// decides.
+func (s *stream) heard() {
+	if s.answered.Swap(true) || !s.plan.guards.breakers {
+		return
+	}
+	s.guarded.Lock()
+	defer s.guarded.Unlock()
+	g, now := &s.plan.guards, clock.Now()
+	g.own.probed(&s.admitted.own, now)
+	g.service.probed(&s.admitted.service, now)
+}
+
+// probed reports that the probe p, if it is one, has gone well, and takes it away.
+func (s *scope) probed(p *breaker.Permit, now int64) {
+	if s.breaker == nil || s.breaker.Ordinary(*p, 0) {
+		return
+	}
+	s.breaker.Done(*p, now, breaker.Success, 0)
+	*p = breaker.Permit{}
+}
+
+// exhausted tells whether the stream failed for good, before it had begun to answer, after all the tries that policy allows.
+func (s *stream) exhausted(err error) bool {
+	r := s.plan.retry
+	if err == nil || r == nil || s.answered.Load() {
+		return false
+	}
+	if reason := s.stopped.Load(); reason != nil {
+		return *reason == StoppedByBudget
+	}
+	return r.codes.has(status.Code(err)) && s.told.Picks() >= r.maxAttempts
+}
+
+// report tells the observer of the end.
+func (s *stream) report(err error, attempts int) {
+	if o := s.method.client.observer; o != nil {
+		o.Observe(s.ctx, &CallEvent{Method: s.fullName, Attempts: attempts, Code: status.Code(err), Err: err,
+			Duration: time.Duration(clock.Now() - s.start)})
+	}
+}
