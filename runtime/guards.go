@@ -218,11 +218,16 @@ func (g *guards) fastest(now int64) time.Duration {
 // which a high quantile would not.
 const ampleMedians = 2
 
-// known returns what is known of how long attempts take.
-func (g *guards) known(now int64) schedule.Latency {
+// ample returns the time in which most attempts are answered; 0 if it is not known.
+func (g *guards) ample(now int64) time.Duration {
 	if g.median == nil {
-		return schedule.Latency{}
+		return 0
 	}
 	median, _ := g.median.Delay(now)
-	return schedule.Latency{Fastest: g.fastest(now), Ample: ampleMedians * median}
+	return ampleMedians * median
+}
+
+// known returns what is known of how long attempts take.
+func (g *guards) known(now int64) schedule.Latency {
+	return schedule.Latency{Fastest: g.fastest(now), Ample: g.ample(now)}
 }

@@ -148,7 +148,7 @@ func (p *plan) allow(known schedule.Latency) (a allowance) {
 
 // allowFirst is allow with what is known at now.
 func (p *plan) allowFirst(now int64) allowance {
-	if !p.shared {
+	if !p.shared || p.guards.ample(now) <= p.first.timeout {
 		return p.first
 	}
 	return p.allow(p.guards.known(now))
