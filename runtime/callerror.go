@@ -9,7 +9,7 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// CallError is the error of a unary call under policy that was attempted: what became of each attempt, and why there was no
+// CallError is the error of a call under policy that was attempted: what became of each attempt, and why there was no
 // further one. errors.As reaches it, and through it the error of the last attempt; its gRPC status is that of Err.
 type CallError struct {
 	// Method is the RPC, e.g., "/acme.inventory.v1.InventoryService/GetItem".
@@ -55,6 +55,8 @@ const (
 	StoppedByBudget StopReason = "the retry budget is used up"
 	// StoppedByDeadline is a deadline, of the caller or of policy, that another attempt could not meet.
 	StoppedByDeadline StopReason = "another attempt could not end before the deadline"
+	// StoppedByAnswer is a stream of which a message has come.
+	StoppedByAnswer StopReason = "the server had begun to answer"
 	// StoppedByServer is the trailer grpc-retry-pushback-ms (gRFC A6).
 	StoppedByServer StopReason = "the server asked for no other attempt"
 	// StoppedByCaller is a context that was cancelled.

@@ -38,7 +38,7 @@ type CallEvent struct {
 	Duration time.Duration
 }
 
-// AttemptEvent is an attempt of a unary call that has ended.
+// AttemptEvent is an attempt that has ended: of a unary call at once, of a stream when the stream has ended.
 type AttemptEvent struct {
 	// Method is the RPC.
 	Method string

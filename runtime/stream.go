@@ -288,6 +288,11 @@ func (s *stream) named(err error) error {
 	if err == nil || err == io.EOF || s.limited == nil {
 		return err
 	}
+	return s.described(s.explained(err))
+}
+
+// explained is named without the tries.
+func (s *stream) explained(err error) error {
 	if reason := s.stopped.Load(); reason != nil {
 		if last := s.told.Last(); last != nil {
 			err = last

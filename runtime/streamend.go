@@ -34,8 +34,73 @@ func (s *stream) ended(err error) {
 			pushBack(s.ctx)
 		}
 		s.free()
-		s.report(err, 1)
+		tries := s.attempts(err)
+		if o := s.method.client.observer; o != nil {
+			for _, a := range tries {
+				o.Observe(s.ctx, &AttemptEvent{Method: s.fullName, Attempt: a})
+			}
+		}
+		s.report(err, max(1, len(tries)))
 	})
+}
+
+// described returns err, with which the stream ends, with what became of each try, as far as the balancer knows.
+func (s *stream) described(err error) error {
+	if refusedHere(err) {
+		return err
+	}
+	if tries := s.attempts(err); len(tries) > 0 {
+		return &CallError{Method: s.fullName, Attempts: tries, Stopped: s.stopReason(err), Err: err}
+	}
+	return err
+}
+
+// attempts returns what became of each try of a stream that ends with err: the last one with that.
+func (s *stream) attempts(err error) []Attempt {
+	var told *CallError
+	if errors.As(err, &told) && told.Method == s.fullName {
+		return told.Attempts
+	}
+	tries := s.told.Tries()
+	list := make([]Attempt, 0, len(tries))
+	for i, t := range tries {
+		a := Attempt{Number: i + 1, Endpoint: t.Endpoint.ID(), Err: t.Err, Start: time.Duration(t.Began - s.start)}
+		if t.Ended == 0 {
+			t.Ended = clock.Now()
+		}
+		if i == len(tries)-1 && s.stopped.Load() == nil {
+			a.Err = err
+		}
+		a.Code, a.Duration = status.Code(a.Err), time.Duration(t.Ended-t.Began)
+		list = append(list, a)
+	}
+	return list
+}
+
+// stopReason returns why the stream, which ends with err, is not tried again.
+func (s *stream) stopReason(err error) StopReason {
+	r, code := s.plan.retry, status.Code(err)
+	var struck *DeadlineError
+	switch reason := s.stopped.Load(); {
+	case reason != nil:
+		return *reason
+	case isCancelled(s.ctx):
+		return gaveUp(s.ctx)
+	case errors.As(err, &struck):
+		return StoppedByDeadline
+	case code == codes.Canceled && s.method.client.isGone():
+		return StoppedByClose
+	case r == nil:
+		return StoppedByPolicy
+	case s.answered.Load():
+		return StoppedByAnswer
+	case !r.codes.has(code):
+		return StoppedByCode
+	case s.told.Picks() >= r.maxAttempts:
+		return StoppedByAttempts
+	default:
+		return StoppedByServer // whom grpc obeys by itself
+	}
 }
 
 // abandon ends a stream of which nothing is known, since an interceptor has panicked.

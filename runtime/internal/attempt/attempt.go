@@ -78,7 +78,7 @@ func (r *Record) Picked(e Endpoint) {
 	before := r.Endpoint()
 	r.endpoint.Store(e)
 	if r.Stream != nil {
-		r.Stream.picked(before)
+		r.Stream.picked(before, e)
 	}
 }
 

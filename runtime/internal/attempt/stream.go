@@ -1,6 +1,11 @@
 package attempt
 
-import "sync"
+import (
+	"slices"
+	"sync"
+
+	"github.com/goresilient/goresilient/runtime/internal/clock"
+)
 
 // maxTried is how many endpoints a stream remembers. grpc makes five attempts of one at most.
 const maxTried = 5
@@ -21,12 +26,31 @@ type Stream struct {
 	reported bool
 	verdict  error // what was reported
 	last     error // how the pick that ended last has ended
+	tries    []Try
+}
+
+// Try is one pick for a stream.
+type Try struct {
+	Endpoint Endpoint
+	Began    int64 // by [clock.Now]
+	Ended    int64 // 0 while it goes on
+	Err      error // how it ended, as far as grpc told the balancer
+}
+
+// Tries returns the picks that reached a server, in order.
+func (s *Stream) Tries() []Try {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.tries)
 }
 
 func (s *Stream) ended(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.last = err
+	if n := len(s.tries); n > 0 {
+		s.tries[n-1].Ended, s.tries[n-1].Err = clock.Now(), err
+	}
 }
 
 // Last returns how the pick that ended last has ended.
@@ -64,9 +88,10 @@ func (s *Stream) begin() error {
 	return s.Gate(picks)
 }
 
-// picked notes a pick that leads away from before, which is nil for the first.
-func (s *Stream) picked(before Endpoint) {
+// picked notes a pick that leads to e and away from before, which is nil for the first.
+func (s *Stream) picked(before, e Endpoint) {
 	s.mu.Lock()
+	s.tries = append(s.tries, Try{Endpoint: e, Began: clock.Now()})
 	judge := s.judge
 	s.judge = nil
 	s.picks++
@@ -85,6 +110,9 @@ func (s *Stream) missed() {
 	defer s.mu.Unlock()
 	if s.picks > 0 {
 		s.picks--
+	}
+	if n := len(s.tries); n > 0 {
+		s.tries = s.tries[:n-1]
 	}
 }
 
