@@ -23,10 +23,11 @@ func (p *plan) setsDeadline(ctx context.Context) bool {
 }
 
 // direct makes a call that suits the plan. Nearly every call ends with its first attempt, and well: then these few locals are
-// all that is kept of it. One that fails goes on as a [unaryCall], which keeps what a second attempt needs to know.
+// all that is kept of it. One that fails, or that a hedge has joined, goes on as a [unaryCall] or a [race], which keeps what a
+// second attempt needs to know.
 //
-// running is how the client counts the call. If that is zero, its permit counts it (see [guards.countedBy]) as long as it
-// holds one; a call that fails is counted by running from then on, which the caller of direct ends. If running is still zero
+// *running is the token by which the client counts the call, 0 if it does not yet: then the attempt's permit counts the call while
+// it is held (see [guards.countedBy]), and an attempt that fails makes direct take a token, which its caller ends. If it is still 0
 // after an error, the client was closed before anybody had counted the call, and the error is [ErrClosed].
 func (m *method) direct(ctx context.Context, p *plan, in, out any, heard *attemptState, running *inflight.Token) (reply any, err error) {
 	g := &p.guards
@@ -61,7 +62,7 @@ func (m *method) direct(ctx context.Context, p *plan, in, out any, heard *attemp
 	if p.hedge != nil {
 		l = m.newLead(&t, p, m.fullName, in, out, nested)
 	}
-	if heard != nil && !nested { // which it needs, and nothing else
+	if heard != nil && !nested { // the server's trailer is all that the attempt needs; see plan.listens
 		t.listen()
 	} else {
 		m.prepare(&t, p, l, nested)

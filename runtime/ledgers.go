@@ -15,7 +15,7 @@ import (
 // ledgerTargets are the guards that a ledger tells of the calls that went well; nil is off.
 type ledgerTargets struct {
 	throttle     *throttle.Throttle
-	budget       *budget.Budget // where it is told late
+	budget       *budget.Budget // where it is told late: see guards.late
 	own, service *breaker.Breaker
 }
 
@@ -41,7 +41,7 @@ type ledgers struct {
 	all       atomic.Pointer[[]*ledger.Ledger]
 }
 
-// add takes those of the plans that are about to be in force, beside those of the plans that are.
+// add publishes the ledgers of plans that are about to be in force beside those of the plans that are, so that flush reaches both.
 func (l *ledgers) add(of map[ledgerTargets]*ledger.Ledger) {
 	all := slices.Collect(maps.Values(of))
 	for t, before := range l.byTargets {
@@ -52,8 +52,8 @@ func (l *ledgers) add(of map[ledgerTargets]*ledger.Ledger) {
 	l.all.Store(&all)
 }
 
-// keep lets go of the others once these plans are in force. A call of an earlier plan that is written down after that has its ledger
-// flushed: see [method.direct].
+// keep flushes and drops the ledgers of earlier plans, once those whose ledgers are given are in force. A call of an earlier plan that
+// ends later flushes its ledger itself: see [method.direct].
 func (l *ledgers) keep(of map[ledgerTargets]*ledger.Ledger) {
 	for t, before := range l.byTargets {
 		if of[t] != before {
@@ -72,9 +72,9 @@ func (l *ledgers) flush(now int64) {
 	}
 }
 
-// writeDown has the guards of p told of calls that went well by a ledger: one of mine, or of those that the client has, or a new
-// one, which is then one of mine. Methods with the same guards share one.
-func (p *plan) writeDown(c *Client, mine map[ledgerTargets]*ledger.Ledger) {
+// writeDown has the guards of p told of calls that went well by a ledger: one of coming, which are those of the plans that are being
+// made, or one that the client has already, or a new one; the last two become one of coming. Methods with the same guards share one.
+func (p *plan) writeDown(c *Client, coming map[ledgerTargets]*ledger.Ledger) {
 	g := &p.guards
 	g.late = g.budget != nil && p.first.timeout == 0 && p.hedge == nil
 	t := ledgerTargets{throttle: g.throttle, own: g.own.breaker, service: g.service.breaker}
@@ -85,10 +85,10 @@ func (p *plan) writeDown(c *Client, mine map[ledgerTargets]*ledger.Ledger) {
 		g.late = false
 		return
 	}
-	if g.ledger = mine[t]; g.ledger == nil {
+	if g.ledger = coming[t]; g.ledger == nil {
 		if g.ledger = c.ledgers.byTargets[t]; g.ledger == nil {
 			g.ledger = ledger.New(t.post)
 		}
-		mine[t] = g.ledger
+		coming[t] = g.ledger
 	}
 }

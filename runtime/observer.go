@@ -21,7 +21,7 @@ type Observer interface {
 	Observe(ctx context.Context, e Event)
 }
 
-// Event is one of the types of this package whose names end in Event.
+// Event is one of the types of this package whose names end in Event. A call on a client that is closed has none.
 type Event interface{ event() }
 
 // CallEvent is a unary call, or a stream, that has ended.
@@ -29,7 +29,7 @@ type CallEvent struct {
 	// Method is the RPC, e.g., "/acme.inventory.v1.InventoryService/GetItem".
 	Method string
 	// Attempts is how many were made; 0 if a guard refused the call. One of a unary call that a concurrency limit refused
-	// counts; grpc's own replays of a stream count as one.
+	// counts. The tries that grpc makes of a stream over a connection of [WithConn] count as one.
 	Attempts int
 	// Code and Err are how the call ended; what a fallback made of it does not show here.
 	Code codes.Code
@@ -75,11 +75,24 @@ type BreakerEvent struct {
 	From, To string
 }
 
-func (*CallEvent) event()    {}
-func (*AttemptEvent) event() {}
-func (*StopEvent) event()    {}
-func (*RefusalEvent) event() {}
-func (*BreakerEvent) event() {}
+// FallbackEvent is a fallback that has run.
+type FallbackEvent struct {
+	// Method is the RPC.
+	Method string
+	// Cause is what the call ended with, and the fallback was given.
+	Cause error
+	// Err is what the fallback returned: nil where it had an answer.
+	Err error
+	// Duration is how long it took.
+	Duration time.Duration
+}
+
+func (*CallEvent) event()     {}
+func (*AttemptEvent) event()  {}
+func (*StopEvent) event()     {}
+func (*RefusalEvent) event()  {}
+func (*BreakerEvent) event()  {}
+func (*FallbackEvent) event() {}
 
 // WithObserver has o told what policy does to the calls of the client. Several add up.
 func WithObserver(o Observer) Option {

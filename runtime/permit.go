@@ -72,7 +72,8 @@ type permits struct {
 	since        int64
 }
 
-// count has the client count a call that a permit counts, or nobody. It returns false, for the latter, if the client is closed.
+// count moves the count of a call from its permit to the client, or begins it where nobody counts the call. Then it returns false if
+// the client is closed.
 func (g *guards) count(p *permits) (counted bool) {
 	running := p.running
 	if p.running = nil; running == nil {
@@ -97,8 +98,8 @@ func (g *guards) counter() *limit.Limiter {
 }
 
 // acquire waits for the permits of an attempt that begins at now, and enters them in p, which holds none. After an error it may hold
-// some. The error is ErrClosed if the client was closed since the call was asked for, and before it was counted: nobody waits for its
-// end then.
+// some. The error is ErrClosed if the client was closed since the call was asked for, and before it was counted: Shutdown does not wait
+// for such a call.
 func (g *guards) acquire(ctx context.Context, fullName string, now int64, p *permits) (err error) {
 	if l := g.own.limit; l != nil {
 		call := p.running != nil && g.countedBy == ownScope

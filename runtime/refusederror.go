@@ -24,8 +24,8 @@ const (
 	GuardConcurrencyLimit Guard = "concurrency_limit"
 )
 
-// RefusedError is a call, or an attempt, that a guard of this client did not let begin: the server never saw it. errors.As
-// reaches it.
+// RefusedError is a call, or an attempt, that a guard of this client did not let begin: no server saw it. errors.As reaches it. If
+// errors.As reaches a [CallError] as well, attempts before it may have been seen.
 type RefusedError struct {
 	// Method is the RPC, e.g., "/acme.inventory.v1.InventoryService/GetItem".
 	Method string

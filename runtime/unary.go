@@ -3,10 +3,12 @@ package goresilient
 import (
 	"context"
 	"errors"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/status"
 
+	"github.com/goresilient/goresilient/runtime/internal/clock"
 	"github.com/goresilient/goresilient/runtime/internal/inflight"
 )
 
@@ -57,11 +59,23 @@ func (u *UnaryMethod[Req, Res]) Call(ctx context.Context, in *Req, opts ...grpc.
 	}
 	if err != nil {
 		if u.fallback != nil {
-			return u.fallback(ctx, in, err)
+			return u.fallBack(ctx, in, err)
 		}
 		return nil, err
 	}
 	return out.(*Res), nil
+}
+
+// fallBack has the fallback answer for a call that ended with cause.
+func (u *UnaryMethod[Req, Res]) fallBack(ctx context.Context, in *Req, cause error) (*Res, error) {
+	o := u.method.client.observer
+	if o == nil {
+		return u.fallback(ctx, in, cause)
+	}
+	began := clock.Now()
+	out, err := u.fallback(ctx, in, cause)
+	o.Observe(ctx, &FallbackEvent{Method: u.method.fullName, Cause: cause, Err: err, Duration: time.Duration(clock.Now() - began)})
+	return out, err
 }
 
 // call makes a call that is not typed.

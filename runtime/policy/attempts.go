@@ -20,7 +20,7 @@ type Timeout struct {
 type StreamTimeout struct {
 	// The stream's life. A duration; "0s": none. Default: none. Method, hot.
 	Total *time.Duration `policy:"total" range:"[0s,)"`
-	// Between two messages in either direction. A duration; "0s": none. Default: none. Method, hot.
+	// Between two messages in either direction, while the client waits for one. A duration; "0s": none. Default: none. Method, hot.
 	Idle *time.Duration `policy:"idle" range:"[0s,)"`
 }
 

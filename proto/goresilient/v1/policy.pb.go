@@ -2144,7 +2144,8 @@ type StreamTimeout struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The stream's life. A duration; "0s": none. Default: none. Method, hot.
 	Total *string `protobuf:"bytes,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	// Between two messages in either direction. A duration; "0s": none. Default: none. Method, hot.
+	// Between two messages in either direction, while the client waits for one. A duration; "0s": none. Default: none.
+	// Method, hot.
 	Idle          *string `protobuf:"bytes,2,opt,name=idle,proto3,oneof" json:"idle,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -20,7 +20,7 @@ import (
 const None time.Duration = -1
 
 // Context ends at its deadline, when its parent ends, or at Release, whichever is first. Its methods may be called
-// concurrently. It is never reused: whoever got hold of it may keep it. The zero Context is for [Context.Start] alone.
+// concurrently. It is never reused: whoever got hold of it may keep it. The zero Context is for [Context.Start] and [Context.Promise] alone.
 type Context struct {
 	// Record is what the balancer finds in the context, if it has a channel. It is set up before Start.
 	Record attempt.Record
@@ -33,8 +33,8 @@ type Context struct {
 	done     atomic.Value // of chan struct{}; made when first asked for, unless that is after the end
 
 	mu     sync.Mutex           // guards what follows, except from Start
-	alarm  *alarm.Alarm         // nil unless timed, and armed; for Arm and Release alone
-	unlink func() bool          // from the parent; nil if it never ends; for Release alone
+	alarm  *alarm.Alarm         // nil unless timed, and armed; for Start, Arm and Release alone
+	unlink func() bool          // from the parent; nil if it never ends; for Start and Release alone
 	taken  bool                 // first is, or was, in use
 	err    error                // set once, before over
 	reason error                // what Cause reports
@@ -75,7 +75,7 @@ func (c *Context) Arm(now int64) {
 	}
 }
 
-// start needs no lock: what its alarm and its parent call at an end that is immediate does not look at either.
+// start needs no lock: what the alarm and the parent call at an end that is immediate does not look at alarm and unlink.
 func (c *Context) start(parent context.Context, now int64, timeout time.Duration, cause error, arm bool) {
 	c.parent, c.cause = parent, cause
 	if c.timed = timeout >= 0; c.timed {
@@ -238,8 +238,8 @@ func (c *Context) frozenContext() context.Context {
 	return f
 }
 
-// AfterFunc calls f once the context has ended; stop prevents that and tells whether it did. The context package looks for
-// this method before it starts a goroutine for a derived context.
+// AfterFunc calls f once the context has ended; stop prevents that and tells whether it did, but for the function that is registered
+// first, which stays: see [keep]. The context package looks for this method before it starts a goroutine for a derived context.
 func (c *Context) AfterFunc(f func()) (stop func() bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
