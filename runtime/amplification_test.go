@@ -145,9 +145,9 @@ func TestAmplification(t *testing.T) {
 					t.Errorf("%v requests a call while all is well", well)
 				}
 				l.fail = tt.fail
-				onset := l.offer(150, 10*time.Second)  // budgets spend what they have saved
+				onset := l.offer(150, 20*time.Second)  // budgets spend what they have saved, one layer after the other
 				steady := l.offer(150, 10*time.Second) // as long as the window of a budget
-				t.Logf("%.2f requests a call in the first 10 s, %.2f afterwards", onset, steady)
+				t.Logf("%.2f requests a call in the first 20 s, %.2f afterwards", onset, steady)
 				if tt.bound > 0 && steady > tt.bound {
 					t.Errorf("more than %v", tt.bound)
 				}
