@@ -77,7 +77,7 @@ func TestErrorOfAStreamHasItsTries(t *testing.T) {
 		{"no retry", nil, []error{errUnavailable}, 0, []codes.Code{codes.Unavailable}, goresilient.StoppedByPolicy},
 		{"all fail", steady(3), []error{errUnavailable}, 0, []codes.Code{codes.Unavailable, codes.Unavailable, codes.Unavailable}, goresilient.StoppedByAttempts},
 		{"another code", steady(3), []error{errUnavailable, internal}, 0, []codes.Code{codes.Unavailable, codes.Internal}, goresilient.StoppedByCode},
-		{"after an answer", steady(3), []error{errUnavailable}, 1, []codes.Code{codes.Unavailable}, goresilient.StoppedByAnswer},
+		{"after an answer", steady(3), []error{errUnavailable}, 1, []codes.Code{codes.Unavailable}, goresilient.StoppedByCommit},
 	}
 	for _, tt := range tests {
 		for through, opts := range throughs {

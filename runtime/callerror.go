@@ -55,8 +55,8 @@ const (
 	StoppedByBudget StopReason = "the retry budget is used up"
 	// StoppedByDeadline is a deadline, of the caller or of policy, that another attempt could not meet.
 	StoppedByDeadline StopReason = "another attempt could not end before the deadline"
-	// StoppedByAnswer is a stream of which a message has come.
-	StoppedByAnswer StopReason = "the server had begun to answer"
+	// StoppedByCommit is a stream that grpc is committed to (gRFC A6).
+	StoppedByCommit StopReason = "grpc could not repeat the stream: the server had begun to answer, or there was too much to send again"
 	// StoppedByServer is the trailer grpc-retry-pushback-ms (gRFC A6).
 	StoppedByServer StopReason = "the server asked for no other attempt"
 	// StoppedByCaller is a context that was cancelled.

@@ -241,7 +241,9 @@ func (c *Client) asksWhere() bool {
 	return c.unaryDefault.plan.Load().asksWhere() || c.streamDefault.plan.Load().asksWhere()
 }
 
-func (p *plan) asksWhere() bool { return p.repeats || p.retry != nil || p.first.timeout > 0 }
+func (p *plan) asksWhere() bool {
+	return p.repeats || p.retry != nil || p.total > 0 || p.perAttempt > 0 || p.idle > 0
+}
 
 // judgesStreams tells whether the balancer wants to know how streams end.
 func (c *Client) judgesStreams() bool { return c.channel != nil && c.channel.judges.Load() }
@@ -269,6 +271,14 @@ func (c *Client) records() *attempt.Channel {
 		return nil
 	}
 	return c.channel.state.Identity()
+}
+
+// apart returns ctx for an attempt that has no record.
+func (c *Client) apart(ctx context.Context) context.Context {
+	if channel := c.records(); channel != nil {
+		return attempt.Apart(ctx, channel)
+	}
+	return ctx
 }
 
 // hashes tells whether endpoints are chosen by the key of a call.

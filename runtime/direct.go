@@ -126,10 +126,12 @@ func (m *method) prepare(t *try, p *plan, l *lead, nested bool) {
 		t.ctx = markRetried(t.ctx, 0)
 	}
 	if parent := t.ctx; p.first.timeout > 0 || p.repeats {
-		t.equip(parent, m.fullName, p.first.timeout > 0 || t.timed != nil, m.client.records(), p.repeats)
+		t.equip(parent, p.first.timeout > 0 || t.timed != nil, m.client.records(), p.repeats)
 		if t.timed != nil {
 			t.start(parent, p.allowFirst(t.began), l)
 		}
+	} else {
+		t.ctx = m.client.apart(parent)
 	}
 	if p.repeats {
 		t.listen()

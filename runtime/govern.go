@@ -11,6 +11,7 @@ import (
 	"github.com/goresilient/goresilient/runtime/internal/attempt"
 	"github.com/goresilient/goresilient/runtime/internal/clock"
 	"github.com/goresilient/goresilient/runtime/internal/deadline"
+	"github.com/goresilient/goresilient/runtime/internal/notsent"
 	"github.com/goresilient/goresilient/runtime/internal/schedule"
 )
 
@@ -179,11 +180,13 @@ func (c *unaryCall) begin(t *try, cancel bool) (ok bool) {
 	}
 	parent, repeats := t.ctx, c.p.repeats && !c.once
 	timed := timeout != deadline.None || cancel
-	var channel *attempt.Channel // a method that repeats always has a record: under the context of another attempt at it there is one
+	var channel *attempt.Channel
 	if timed || c.p.repeats || c.keyed || c.m.client.observer != nil {
 		channel = c.m.client.records()
+	} else {
+		t.ctx = c.m.client.apart(parent)
 	}
-	t.equip(parent, c.fullName, timed, channel, repeats)
+	t.equip(parent, timed, channel, repeats)
 	if t.record != nil {
 		c.share(t)
 	}
@@ -232,6 +235,9 @@ func (c *unaryCall) invoke(t *try, reply any) {
 func (c *unaryCall) conclude(t *try) {
 	if t.err != nil {
 		t.err = c.explain(t, asStatus(t.err))
+		if t.record != nil && t.record.Received() {
+			t.err = notsent.FromServer(t.err)
+		}
 	}
 	c.measure(t)
 	t.release()

@@ -8,6 +8,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/goresilient/goresilient/runtime/internal/clock"
+	"github.com/goresilient/goresilient/runtime/internal/notsent"
 	"github.com/goresilient/goresilient/runtime/internal/pushback"
 )
 
@@ -116,7 +117,7 @@ func (c *unaryCall) verdict(t *try) StopReason {
 		return StoppedByPolicy
 	case refusedHere(t.err):
 		return StoppedByRefusal
-	case !r.worth(t):
+	case notsent.Is(t.err), !r.worth(t):
 		return StoppedByCode
 	case c.nested && r.skipNested:
 		return StoppedByNesting

@@ -17,6 +17,7 @@ import (
 	"github.com/goresilient/goresilient/runtime/internal/clock"
 	"github.com/goresilient/goresilient/runtime/internal/deadline"
 	"github.com/goresilient/goresilient/runtime/internal/limit"
+	"github.com/goresilient/goresilient/runtime/internal/notsent"
 )
 
 // open begins a stream, from the outermost layer in. The stream counts as running until it has ended, not only until it
@@ -102,14 +103,15 @@ type stream struct {
 	waiting  atomic.Int32 // how many of its methods run
 	guarded  sync.Mutex   // guards admitted once the stream is open
 
-	limited  *deadline.Context // nil without a deadline or a record of its own
-	cause    *DeadlineError    // of the deadline; nil if it is the caller's
-	idleMu   sync.Mutex        // guards idle
-	idle     *time.Timer       // nil without a bound
-	last     atomic.Int64      // when a message last passed, monotonic
-	told     attempt.Stream
-	answered atomic.Bool                // a message came
-	stopped  atomic.Pointer[StopReason] // why grpc was kept from another try; nil if it was not
+	limited    *deadline.Context // nil without a deadline or a record of its own
+	cause      *DeadlineError    // of the deadline; nil if it is the caller's
+	idleMu     sync.Mutex        // guards idle
+	idle       *time.Timer       // nil without a bound
+	last       atomic.Int64      // when a message last passed, monotonic
+	told       attempt.Stream
+	answered   atomic.Bool                // a message came
+	halfClosed atomic.Bool                // the client has sent its last
+	stopped    atomic.Pointer[StopReason] // why grpc was kept from another try; nil if it was not
 }
 
 // admit lets the stream, whose context is ctx, through the guards.
@@ -138,7 +140,9 @@ func (s *stream) pass(ctx context.Context) error {
 	}
 	if err := g.acquire(ctx, s.fullName, s.start, &s.held); err != nil {
 		g.release(&s.held, limit.Ignored, s.start)
-		err = s.named(err)
+		if s.limited != nil {
+			err = s.explained(err)
+		}
 		g.settle(s.ctx, &s.admitted, err, s.start, clock.Now())
 		return err
 	}
@@ -165,9 +169,8 @@ func (s *stream) prepare(callers []grpc.CallOption) (context.Context, []grpc.Cal
 		total = deadline.None
 	}
 	judged := s.method.client.judgesStreams()
-	recorded := keyed || judged || p.retry != nil || s.method.client.hashes() // under the context of a stream with a key there is one
-	if total == deadline.None && p.idle == 0 && !recorded {
-		return s.ctx, opts
+	if total == deadline.None && p.idle == 0 && p.retry == nil && !keyed && !judged && s.method.client.observer == nil {
+		return s.method.client.apart(s.ctx), opts
 	}
 	if struck.Method != s.fullName { // an RPC of another service
 		struck = &DeadlineError{Method: s.fullName, Timeout: total, Limit: total, Field: struck.Field}
@@ -177,12 +180,9 @@ func (s *stream) prepare(callers []grpc.CallOption) (context.Context, []grpc.Cal
 	}
 	s.limited = new(deadline.Context)
 	parent := s.ctx
-	if recorded {
-		s.limited.Record.Channel, s.limited.Record.Method = s.method.client.records(), s.fullName
-		if keyed {
-			s.limited.Record.SetKey(key)
-		}
-		s.limited.Record.Stream = &s.told
+	s.limited.Record.Channel, s.limited.Record.Stream = s.method.client.records(), &s.told
+	if keyed {
+		s.limited.Record.SetKey(key)
 	}
 	if p.retry != nil {
 		if nested := isNested(parent); nested {
@@ -262,6 +262,7 @@ func (s *stream) Header() (metadata.MD, error) {
 func (s *stream) CloseSend() error {
 	s.await()
 	defer s.waiting.Add(-1)
+	s.halfClosed.Store(true)
 	return s.failed(s.ClientStream.CloseSend())
 }
 
@@ -291,13 +292,24 @@ func (s *stream) named(err error) error {
 	return s.described(s.explained(err))
 }
 
+// likeliest returns the code of a failure that grpc tells nobody of.
+func (s *stream) likeliest() codes.Code {
+	if r := s.plan.retry; r != nil {
+		return r.codes.likeliest()
+	}
+	return codes.Unavailable
+}
+
 // explained is named without the tries.
 func (s *stream) explained(err error) error {
+	if s.limited.Record.Received() {
+		err = notsent.FromServer(err)
+	}
 	if reason := s.stopped.Load(); reason != nil {
 		if last := s.told.Last(); last != nil {
 			err = last
 		} else { // found when a message was to be sent, and grpc tells nobody what it was
-			err = status.Error(s.plan.retry.codes.likeliest(), "goresilient: the stream failed, and is not tried again: "+string(*reason))
+			err = status.Error(s.likeliest(), "goresilient: the stream failed, and is not tried again: "+string(*reason))
 		}
 	}
 	if status.Code(err) == codes.DeadlineExceeded && s.plan.idle > 0 && context.Cause(s.limited) == error(s.plan.struckIdle) {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/status"
 
 	"github.com/goresilient/goresilient/runtime/internal/breaker"
@@ -13,10 +14,10 @@ import (
 	"github.com/goresilient/goresilient/runtime/internal/limit"
 )
 
-// finished is told by grpc of the end of each try of the stream: interceptors of the connection may make several. The stream has
-// ended with it if nobody waits for it at the moment; otherwise what he gets tells.
+// finished is told by grpc of the end of each try of the stream. Interceptors may make several, so that it need not be the end of the
+// stream: whoever uses the stream learns of that. But where the connection was closed there is no other try, and nobody need come.
 func (s *stream) finished(err error) {
-	if !s.open.Load() || s.waiting.Load() > 0 {
+	if !s.open.Load() || s.method.client.grpc.GetState() != connectivity.Shutdown {
 		return
 	}
 	s.unwatch()
@@ -49,10 +50,7 @@ func (s *stream) described(err error) error {
 	if refusedHere(err) {
 		return err
 	}
-	if tries := s.attempts(err); len(tries) > 0 {
-		return &CallError{Method: s.fullName, Attempts: tries, Stopped: s.stopReason(err), Err: err}
-	}
-	return err
+	return &CallError{Method: s.fullName, Attempts: s.attempts(err), Stopped: s.stopReason(err), Err: err}
 }
 
 // attempts returns what became of each try of a stream that ends with err: the last one with that.
@@ -62,14 +60,20 @@ func (s *stream) attempts(err error) []Attempt {
 		return told.Attempts
 	}
 	tries := s.told.Tries()
+	if len(tries) == 0 { // nobody knows, but that there was one
+		return []Attempt{{Number: 1, Code: status.Code(err), Err: err, Duration: time.Duration(clock.Now() - s.start)}}
+	}
 	list := make([]Attempt, 0, len(tries))
 	for i, t := range tries {
 		a := Attempt{Number: i + 1, Endpoint: t.Endpoint.ID(), Err: t.Err, Start: time.Duration(t.Began - s.start)}
 		if t.Ended == 0 {
 			t.Ended = clock.Now()
 		}
-		if i == len(tries)-1 && s.stopped.Load() == nil {
+		switch {
+		case i == len(tries)-1 && s.stopped.Load() == nil:
 			a.Err = err
+		case t.Err == nil: // found when a message was to be sent, and grpc tells nobody what it was
+			a.Err = status.Error(s.likeliest(), "goresilient: the stream failed")
 		}
 		a.Code, a.Duration = status.Code(a.Err), time.Duration(t.Ended-t.Began)
 		list = append(list, a)
@@ -92,14 +96,14 @@ func (s *stream) stopReason(err error) StopReason {
 		return StoppedByClose
 	case r == nil:
 		return StoppedByPolicy
-	case s.answered.Load():
-		return StoppedByAnswer
 	case !r.codes.has(code):
 		return StoppedByCode
 	case s.told.Picks() >= r.maxAttempts:
 		return StoppedByAttempts
-	default:
+	case len(s.limited.Record.Pushback()) > 0:
 		return StoppedByServer // whom grpc obeys by itself
+	default:
+		return StoppedByCommit
 	}
 }
 
@@ -140,6 +144,7 @@ func (s *stream) settle(err error) {
 		g.flush(now)
 		s.guarded.Lock()
 		g.judge(&s.admitted, code, blameless, 0, now)
+		s.admitted = admission{} // a message that is read after this decides nothing
 		s.guarded.Unlock()
 	}
 	if g.limited {
@@ -149,9 +154,13 @@ func (s *stream) settle(err error) {
 }
 
 // wentOn tells whether the stream, which ended with err, had answers until its deadline, or its caller's, or until it had been idle for
-// too long: its server is not to blame.
+// too long, or was not to be answered yet: its server is not to blame.
 func (s *stream) wentOn(err error) bool {
-	if err == nil || !s.answered.Load() || status.Code(err) != codes.DeadlineExceeded {
+	if err == nil || status.Code(err) != codes.DeadlineExceeded {
+		return false
+	}
+	uploads := s.desc.ClientStreams && !s.desc.ServerStreams && !s.halfClosed.Load()
+	if !s.answered.Load() && !uploads {
 		return false
 	}
 	var own *DeadlineError

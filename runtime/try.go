@@ -32,7 +32,7 @@ type try struct {
 
 // equip chooses what the attempt keeps, and makes its context: one with a deadline of its own, or that can be cancelled; one
 // with a record for the balancer of the channel given, if not nil; or none but parent, if it only listens to the server.
-func (t *try) equip(parent context.Context, fullName string, timed bool, channel *attempt.Channel, repeats bool) {
+func (t *try) equip(parent context.Context, timed bool, channel *attempt.Channel, repeats bool) {
 	switch {
 	case timed:
 		a := t.timed
@@ -51,7 +51,7 @@ func (t *try) equip(parent context.Context, fullName string, timed bool, channel
 		t.state = new(attemptState)
 	}
 	if t.record != nil {
-		t.record.Channel, t.record.Method = channel, fullName
+		t.record.Channel = channel
 	}
 }
 

@@ -115,7 +115,7 @@ func (m *method) intercepted(ctx context.Context, p *plan, fullName string, in, 
 	}
 	if p.bare && len(opts) == 0 {
 		// Fewer frames for the most frequent case: on a new goroutine each one adds to what is copied when its stack grows.
-		return out, asStatus(c.conn.Invoke(ctx, fullName, in, out, p.options...))
+		return out, asStatus(c.conn.Invoke(c.apart(ctx), fullName, in, out, p.options...))
 	}
 	return m.run(ctx, p, fullName, in, out, opts)
 }

@@ -61,7 +61,7 @@ func (m *completion) end(info balancer.DoneInfo) {
 			rec.Missed()
 		}
 		if info.Err != nil || info.BytesSent {
-			rec.Ended(info.Err, info.Trailer[pushback.Key])
+			rec.Ended(info.Err, info.BytesReceived, info.Trailer[pushback.Key])
 		}
 	}
 	j := ch.judge.Load()

@@ -89,7 +89,7 @@ func (j *judge) of(info *balancer.DoneInfo, fromServer bool) outcome {
 		}
 		return neutral
 	}
-	if notsent.Is(info.Err) {
+	if !info.BytesReceived && notsent.Is(info.Err) {
 		return neutral
 	}
 	switch c := status.Code(info.Err); {

@@ -23,10 +23,9 @@ type Record struct {
 	Before *Record
 	// Stream is what a stream tells besides; nil for other calls.
 	Stream *Stream
-	// Channel and Method are those of the call: whoever calls another RPC, or over another channel, under the context of an attempt
-	// has no part in its record. A record without a channel is not in use.
+	// Channel is that of the call: whoever calls over another one under the context of an attempt has no part in its record. A record
+	// without a channel is not in use.
 	Channel *Channel
-	Method  string
 
 	hasKey     bool
 	superseded atomic.Uint32 // how long it ran until then, in microseconds; 0: it was not
@@ -34,6 +33,7 @@ type Record struct {
 
 	endpoint atomic.Value // an Endpoint, all of one type; nil before the first pick
 	pushback atomic.Pointer[[]string]
+	received atomic.Bool // what ended with an error ended with the server's
 }
 
 // SetKey gives the hash of the call's key.
@@ -90,8 +90,12 @@ func (r *Record) Missed() {
 	}
 }
 
-// Ended is called by the balancer with how what it picked has ended, and with what the server said about further attempts.
-func (r *Record) Ended(err error, pushback []string) {
+// Ended is called by the balancer with how what it picked has ended, whether anything came from the server, and with what that said
+// about further attempts.
+func (r *Record) Ended(err error, received bool, pushback []string) {
+	if err != nil {
+		r.received.Store(received)
+	}
 	if len(pushback) > 0 {
 		said := pushback // of its own, so that the usual case allocates nothing
 		r.pushback.Store(&said)
@@ -100,6 +104,9 @@ func (r *Record) Ended(err error, pushback []string) {
 		r.Stream.ended(err)
 	}
 }
+
+// Received tells whether anything came from the server of what ended last with an error.
+func (r *Record) Received() bool { return r.received.Load() }
 
 // Pushback returns what the server said about further attempts; nil if it said nothing.
 func (r *Record) Pushback() []string {
@@ -121,16 +128,25 @@ type Key struct{}
 // Channel is the identity of a channel.
 type Channel struct{ _ byte }
 
-// From returns the record of the attempt at a method over a channel whose context ctx descends from; nil if it has none.
-func From(ctx context.Context, channel *Channel, method string) *Record {
+// From returns the record of the attempt over a channel whose context ctx is, or descends from; nil if it has none.
+func From(ctx context.Context, channel *Channel) *Record {
 	if ctx == nil {
 		return nil
 	}
 	r, _ := ctx.Value(Key{}).(*Record)
-	if r == nil || r.Channel != channel || r.Method != method {
+	if r == nil || r.Channel != channel {
 		return nil
 	}
 	return r
+}
+
+// Apart returns ctx without the record that it may have from the attempt over the channel under which a call is made: a call that has
+// no record of its own has none.
+func Apart(ctx context.Context, channel *Channel) context.Context {
+	if From(ctx, channel) == nil {
+		return ctx
+	}
+	return context.WithValue(ctx, Key{}, (*Record)(nil))
 }
 
 // ErrRepeated is how a stream ended that grpc repeats: it failed, and nobody tells of what.

@@ -27,6 +27,7 @@ type Stream struct {
 	verdict  error // what was reported
 	last     error // how the pick that ended last has ended
 	tries    []Try
+	vain     bool // the pick that ends next led nowhere
 }
 
 // Try is one pick for a stream.
@@ -48,7 +49,9 @@ func (s *Stream) ended(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.last = err
-	if n := len(s.tries); n > 0 {
+	if s.vain {
+		s.vain = false
+	} else if n := len(s.tries); n > 0 {
 		s.tries[n-1].Ended, s.tries[n-1].Err = clock.Now(), err
 	}
 }
@@ -91,6 +94,7 @@ func (s *Stream) begin() error {
 // picked notes a pick that leads to e and away from before, which is nil for the first.
 func (s *Stream) picked(before, e Endpoint) {
 	s.mu.Lock()
+	s.vain = false
 	s.tries = append(s.tries, Try{Endpoint: e, Began: clock.Now()})
 	judge := s.judge
 	s.judge = nil
@@ -112,7 +116,7 @@ func (s *Stream) missed() {
 		s.picks--
 	}
 	if n := len(s.tries); n > 0 {
-		s.tries = s.tries[:n-1]
+		s.tries, s.vain = s.tries[:n-1], true
 	}
 }
 
