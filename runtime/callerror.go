@@ -29,7 +29,7 @@ type Attempt struct {
 	// Hedge is whether it began while another one was under way.
 	Hedge bool
 	// Endpoint is where it went, e.g., "10.0.0.1:443"; "" if it got to none, and where nobody knows: over a connection of [WithConn],
-	// and where policy gives a call neither a deadline nor further attempts, and no observer asks.
+	// and with pick_first and custom policies.
 	Endpoint string
 	// Code and Err are how it ended; OK and nil for success.
 	Code codes.Code

@@ -241,9 +241,7 @@ func (c *Client) asksWhere() bool {
 	return c.unaryDefault.plan.Load().asksWhere() || c.streamDefault.plan.Load().asksWhere()
 }
 
-func (p *plan) asksWhere() bool {
-	return p.repeats || p.retry != nil || p.total > 0 || p.perAttempt > 0 || p.idle > 0
-}
+func (p *plan) asksWhere() bool { return !p.bare || p.retry != nil || p.idle > 0 }
 
 // judgesStreams tells whether the balancer wants to know how streams end.
 func (c *Client) judgesStreams() bool { return c.channel != nil && c.channel.judges.Load() }

@@ -125,13 +125,10 @@ func (m *method) prepare(t *try, p *plan, l *lead, nested bool) {
 	if nested {
 		t.ctx = markRetried(t.ctx, 0)
 	}
-	if parent := t.ctx; p.first.timeout > 0 || p.repeats {
-		t.equip(parent, p.first.timeout > 0 || t.timed != nil, m.client.records(), p.repeats)
-		if t.timed != nil {
-			t.start(parent, p.allowFirst(t.began), l)
-		}
-	} else {
-		t.ctx = m.client.apart(parent)
+	parent := t.ctx
+	t.equip(parent, p.first.timeout > 0 || t.timed != nil, m.client.records(), p.repeats)
+	if t.timed != nil {
+		t.start(parent, p.allowFirst(t.began), l)
 	}
 	if p.repeats {
 		t.listen()

@@ -180,13 +180,7 @@ func (c *unaryCall) begin(t *try, cancel bool) (ok bool) {
 	}
 	parent, repeats := t.ctx, c.p.repeats && !c.once
 	timed := timeout != deadline.None || cancel
-	var channel *attempt.Channel
-	if timed || c.p.repeats || c.keyed || c.m.client.observer != nil {
-		channel = c.m.client.records()
-	} else {
-		t.ctx = c.m.client.apart(parent)
-	}
-	t.equip(parent, timed, channel, repeats)
+	t.equip(parent, timed, c.m.client.records(), repeats)
 	if t.record != nil {
 		c.share(t)
 	}
