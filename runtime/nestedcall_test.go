@@ -98,3 +98,30 @@ func TestCallsUnderTheContextOfAStream(t *testing.T) {
 		})
 	}
 }
+
+// An interceptor of the connection may send a call to another method: it remains the call that it was.
+func TestInterceptorChangesTheMethod(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newMemoryNetwork()
+		went := make(map[string]int)
+		var addrs string
+		for _, addr := range []string{"a:1", "b:1", "c:1", "d:1", "e:1"} {
+			n.serveAs(t, addr, &testServer{empty: func(context.Context) error { went[addr]++; return nil }})
+			addrs += "," + addr
+		}
+		rewrite := func(ctx context.Context, method string, in, out any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+			return invoke(ctx, "/grpc.testing.TestService/EmptyCall", in, out, cc, opts...)
+		}
+		c := mustClient(t, insecureAt(addrs[1:]), n.dialer(), goresilient.WithBlock(), goresilient.WithDialOptions(grpc.WithUnaryInterceptor(rewrite)),
+			goresilient.WithPolicy(&policy.Service{LoadBalancing: &policy.LoadBalancing{ConsistentHash: &policy.ConsistentHash{}}}))
+		time.Sleep(time.Second)
+		for range 20 {
+			if _, err := c.unaryCall.Call(t.Context(), &grpc_testing.SimpleRequest{}, goresilient.HashKey("k")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if len(went) != 1 {
+			t.Errorf("calls of one key went to %v", went)
+		}
+	})
+}

@@ -320,3 +320,101 @@ func TestStreamRetryThatNobodyCouldStop(t *testing.T) {
 		}
 	})
 }
+
+// A server that cannot encode its answer says so in grpc's own words.
+func TestServersThatCannotAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newMemoryNetwork()
+		n.serveAs(t, "a:1", &testServer{unary: func(context.Context, *grpc_testing.SimpleRequest) (*grpc_testing.SimpleResponse, error) {
+			return &grpc_testing.SimpleResponse{Hostname: "\xff"}, nil
+		}})
+		c := mustClient(t, insecureAt("a:1"), n.dialer(), goresilient.WithBlock(), goresilient.WithPolicy(&policy.Service{
+			CircuitBreaker: &policy.CircuitBreaker{MinimumCalls: policy.Set(5), Codes: []codes.Code{codes.Internal}},
+		}))
+		for range 5 {
+			if _, err := c.unaryCall.Call(t.Context(), &grpc_testing.SimpleRequest{}); status.Code(err) != codes.Internal {
+				t.Fatal(err)
+			}
+		}
+		var refused *goresilient.RefusedError
+		if _, err := c.unaryCall.Call(t.Context(), &grpc_testing.SimpleRequest{}); !errors.As(err, &refused) {
+			t.Errorf("after five failures: %v", err)
+		}
+	})
+}
+
+// An interceptor that begins a stream twice may give up the first one when it likes.
+func TestInterceptorGivesItsFirstTryUp(t *testing.T) {
+	twice := func(ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn, method string, next grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+		first, cancel := context.WithCancel(ctx)
+		defer cancel()
+		if _, err := next(first, desc, cc, method, opts...); err != nil {
+			return nil, err
+		}
+		return next(ctx, desc, cc, method, opts...)
+	}
+	for name, option := range map[string]goresilient.Option{
+		"of attempts":       goresilient.WithStreamAttemptInterceptor(twice),
+		"of the connection": goresilient.WithDialOptions(grpc.WithStreamInterceptor(twice)),
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				st := newStreamTest(t, touchy(&policy.Method{StreamTimeout: &policy.StreamTimeout{Total: policy.Set(time.Hour)}}), option)
+				s, err := st.stub.FullDuplexCall(t.Context())
+				if err != nil {
+					t.Fatal(err)
+				}
+				for range 3 {
+					time.Sleep(time.Second)
+					if err := s.Send(&grpc_testing.StreamingOutputCallRequest{}); err != nil {
+						t.Fatal(err)
+					}
+					if _, err := s.Recv(); err != nil {
+						t.Fatal(err)
+					}
+				}
+				_ = s.CloseSend()
+				if _, err := s.Recv(); err != io.EOF {
+					t.Error(err)
+				}
+				st.expectNobodyBlamed(t)
+			})
+		})
+	}
+}
+
+// The deadline of a probe strikes while its first message waits to be read. It is one probe, and it has failed.
+func TestAProbeCountsOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st := newStreamTest(t, &policy.Service{
+			CircuitBreaker: &policy.CircuitBreaker{MinimumCalls: policy.Set(5), HalfOpenCalls: policy.Set(2), FailureRatio: policy.Set(1.0),
+				OpenDuration: policy.Set(10 * time.Second), Codes: []codes.Code{codes.Unavailable, codes.DeadlineExceeded}},
+			MethodDefaults: &policy.Method{StreamTimeout: &policy.StreamTimeout{Total: policy.Set(time.Second)}},
+		})
+		st.duplex = func(n int64, s duplexServer) error {
+			if n <= 5 {
+				return errUnavailable
+			}
+			if err := s.Send(&grpc_testing.StreamingOutputCallResponse{}); err != nil {
+				return err
+			}
+			<-s.Context().Done()
+			return s.Context().Err()
+		}
+		for range 5 {
+			_ = st.exchange(t.Context(), 1, 0)
+		}
+		time.Sleep(10 * time.Second)
+		s, err := st.stub.FullDuplexCall(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * time.Second) // nobody reads
+		_, _ = s.Recv()
+		_, _ = s.Recv()
+		events := eventsOf[*goresilient.BreakerEvent](&st.seen)
+		if last := events[len(events)-1]; last.To != "half-open" {
+			t.Errorf("one of two probes has had the breaker go from %s to %s", last.From, last.To)
+		}
+	})
+}
