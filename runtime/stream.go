@@ -83,8 +83,8 @@ func (c *Client) newStream(ctx context.Context, desc *grpc.StreamDesc, _ *grpc.C
 }
 
 // stream is a stream under policy. It names the deadline that struck, and sees the end of the stream: an error, the only message of
-// a stream that gets one, the end of the context, or what grpc tells of while nobody waits for the stream. It never asks the stream
-// for its context, which would end grpc's replay.
+// a stream that gets one, the end of the context, or that of the connection. It never asks the stream for its context, which would
+// end grpc's replay.
 type stream struct {
 	grpc.ClientStream
 	method   *method

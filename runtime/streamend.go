@@ -141,8 +141,10 @@ func (s *stream) settle(err error) {
 		err, blameless, outcome = nil, true, limit.Ignored
 	}
 	if g.throttle != nil || g.breakers {
-		g.flush(now)
 		s.guarded.Lock()
+		if err != nil || !g.ordinary(&s.admitted, 0) {
+			g.flush(now)
+		}
 		g.judge(&s.admitted, code, blameless, 0, now)
 		s.admitted = admission{} // a message that is read after this decides nothing
 		s.guarded.Unlock()
