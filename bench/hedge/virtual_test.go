@@ -35,7 +35,7 @@ type virtual struct {
 func newVirtual(t *testing.T, s servers, lb *policy.LoadBalancing, seed uint64) *virtual {
 	p := policy.Complete(&policy.Service{LoadBalancing: lb})
 	draw := &locked{source: rand.NewPCG(seed, 0)}
-	channel := balancer.NewChannel(balancer.Config{LoadBalancing: p.LoadBalancing}, balancer.Options{Rand: draw.Uint64})
+	channel := balancer.NewChannel(balancer.Config{LoadBalancing: p.LoadBalancing}, balancer.Options{Rand: draw.Uint64, AnyRecords: true})
 	channel.Record(true) // of the attempts: where a call has been, and its key
 	v := &virtual{conn: new(fake.Conn), servers: s, seed: seed, reached: make([]atomic.Int64, s.count)}
 	b := grpcbalancer.Get(balancer.Name).Build(v.conn, grpcbalancer.BuildOptions{})

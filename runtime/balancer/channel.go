@@ -25,6 +25,7 @@ type Channel struct {
 	salt uint64           // of the subset: this client's
 
 	identity    attempt.Channel       // of the records that are the channel's
+	only        *attempt.Channel      // whose records the picks look at; nil for all
 	records     atomic.Bool           // attempts have records; see [Channel.Record]
 	judge       atomic.Pointer[judge] // of the policy that serves
 	suspect     func(*endpoint)       // told in Done of failures in a row; see [judge]
@@ -64,6 +65,9 @@ func NewChannel(cfg Config, opts Options) *Channel {
 		config: cfg,
 		state:  connectivity.Idle,
 		byID:   make(map[string]*endpoint),
+	}
+	if !opts.AnyRecords {
+		c.only = &c.identity
 	}
 	c.suspect = c.suspected
 	c.judge.Store(cfg.judge())

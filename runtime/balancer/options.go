@@ -20,6 +20,9 @@ type Options struct {
 	Now func() int64
 	// AfterFunc calls f in a goroutine of its own after d. Default: [time.AfterFunc].
 	AfterFunc func(d time.Duration, f func()) Timer
+	// AnyRecords has the channel take the records of attempts over other channels for its own, as a simulation needs that picks in
+	// their place.
+	AnyRecords bool
 }
 
 func (o Options) withDefaults() Options {

@@ -65,7 +65,7 @@ type picker struct {
 func (p *picker) Pick(info balancer.PickInfo) (balancer.PickResult, error) {
 	var rec *attempt.Record
 	if p.ch.records.Load() {
-		if rec = attempt.From(info.Ctx, &p.ch.identity); rec != nil {
+		if rec = attempt.From(info.Ctx, p.ch.only); rec != nil {
 			if err := rec.Begin(); err != nil {
 				return balancer.PickResult{}, err
 			}

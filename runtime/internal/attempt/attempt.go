@@ -128,13 +128,13 @@ type Key struct{}
 // Channel is the identity of a channel.
 type Channel struct{ _ byte }
 
-// From returns the record of the attempt over a channel whose context ctx is, or descends from; nil if it has none.
+// From returns the record of the attempt over a channel, nil for any, whose context ctx is, or descends from; nil if it has none.
 func From(ctx context.Context, channel *Channel) *Record {
 	if ctx == nil {
 		return nil
 	}
 	r, _ := ctx.Value(Key{}).(*Record)
-	if r == nil || r.Channel != channel {
+	if r == nil || channel != nil && r.Channel != channel {
 		return nil
 	}
 	return r
