@@ -226,14 +226,18 @@ func (r *race) obey(t *try) {
 // again is [unaryCall.again] for the attempts of a race, which count together; r.mu is held.
 func (r *race) again(t *try) (time.Duration, StopReason) {
 	c, made := r.call, r.number+r.waiting
-	stop := c.verdict(t)
-	if stop == StoppedByPolicy && !c.p.hedge.tolerates(t) {
+	switch stop := c.verdict(t); {
+	case stop == StoppedByPolicy && !c.p.hedge.tolerates(t):
 		return 0, StoppedByCode
-	}
-	if (stop == "" || stop == StoppedByPolicy) && made >= c.p.maxAttempts() {
+	case stop != "" && stop != StoppedByPolicy:
+		return 0, stop
+	case made >= c.p.maxAttempts():
 		return 0, StoppedByAttempts
+	case stop != "":
+		return 0, stop
+	default:
+		return c.allot(t, made-r.hedges) // hedges have a limit of their own
 	}
-	return c.again(t, made-r.hedges) // hedges have a limit of their own
 }
 
 // fatal tells whether the failure of t ends the call although other attempts are under way. One that another endpoint may

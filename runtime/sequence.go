@@ -37,7 +37,7 @@ func (c *unaryCall) follow(t *try, reply any) (any, error) {
 			return nil, t.err
 		}
 		c.log = append(c.log, t.attempt(c))
-		wait, reason := c.again(t, t.number)
+		wait, reason := c.again(t)
 		if reason == "" {
 			if reason = c.sleep(wait); reason != "" {
 				c.p.guards.giveBack(c.withdrawn)
@@ -72,12 +72,17 @@ func (c *unaryCall) won(t *try) {
 	}
 }
 
-// again decides whether there is another attempt after t, which failed, and after which time. made is how many count towards
-// max_attempts.
-func (c *unaryCall) again(t *try, made int) (wait time.Duration, stop StopReason) {
+// again decides whether there is another attempt after t, which failed, and after which time.
+func (c *unaryCall) again(t *try) (wait time.Duration, stop StopReason) {
 	if stop = c.verdict(t); stop != "" {
 		return 0, stop
 	}
+	return c.allot(t, t.number)
+}
+
+// allot grants an attempt more after t, which has no verdict against it, as far as attempts, time and budget are left, and tells after
+// which time it is to begin. made is how many count towards max_attempts.
+func (c *unaryCall) allot(t *try, made int) (wait time.Duration, stop StopReason) {
 	r := c.p.retry
 	if made >= r.maxAttempts {
 		return 0, StoppedByAttempts

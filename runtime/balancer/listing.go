@@ -111,8 +111,8 @@ const (
 )
 
 // compare compares endpoint i of the listing with endpoint k of the one before. Of the measures of sameness, each is
-// stricter than the one before: one ID (sameIdentity); led to by the same addresses under the same names (sameTarget, and SameTarget of what
-// discovery says); connected to alike (sameDial).
+// stricter than the one before: one ID (sameIdentity); led to by the same addresses under the same names (sameTarget, and
+// SameTarget of what discovery says); connected to alike (sameDial).
 func (l *listing) compare(i int, before *listing, k int) compared {
 	was, is := before.info(k), l.info(i)
 	if l.form != discovery.FormNone && l.form == before.form && was.SameTarget(is) {

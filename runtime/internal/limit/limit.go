@@ -176,8 +176,8 @@ func (l *Limiter) Acquire(ctx context.Context) error {
 	return l.wait(ctx, cfg)
 }
 
-// Release gives a permit back, which Try has taken with the same call, or Acquire with none. now is the end of the attempt, in nanoseconds since any fixed
-// time, not negative, and took its time with the permit; neither matters to an ignored one.
+// Release gives a permit back, which Try has taken with the same call, or Acquire with none. now is the end of the attempt, in
+// nanoseconds since any fixed time, not negative, and took its time with the permit; neither matters to an ignored one.
 func (l *Limiter) Release(now int64, took time.Duration, o Outcome, call bool) {
 	w := l.word.Load()
 	if w >= oneWaiting || !l.word.CompareAndSwap(w, w-worth(call)) {
