@@ -50,6 +50,18 @@ func inVirtualTime(t *testing.T, c contender, s servers, seed uint64, calls func
 	return out
 }
 
+// overGRPC makes the calls of a contender in a bubble, of servers and over connections of gRPC.
+func overGRPC(t *testing.T, c contender, s servers, seed uint64, calls func(*caller)) row {
+	var out row
+	synctest.Test(t, func(t *testing.T) {
+		caller := newFleet(t, memory, s, seed).caller(t, c)
+		calls(caller)
+		out = row{contender: c, result: &caller.result}
+	})
+	out.mustSucceed(t)
+	return out
+}
+
 // mustSucceed fails the test if a call did.
 func (r row) mustSucceed(t *testing.T) {
 	t.Helper()

@@ -57,6 +57,26 @@ func TestKeys(t *testing.T) {
 	for _, c := range contenders {
 		rows = append(rows, inVirtualTime(t, c, all, 1, func(c *caller) { c.batches(batches+warmUp, warmUp, keys, batchEvery) }))
 	}
+	gateKeys(t, rows)
+	publish(t, "keys", keyTable(rows))
+}
+
+// TestGRPCKeys is TestKeys with servers and connections of gRPC, in virtual time as well, and has the same gate.
+func TestGRPCKeys(t *testing.T) {
+	const warmUp = 30
+	keys, batches := atLength(100, 1000), 1000
+	all := stalling(stallsOf(keyServers, time.Duration(batches+warmUp)*batchEvery, stallEvery, stallMean, 1), 1)
+	var rows []row
+	for _, c := range []contender{unhedged(byKey()), byDefault(byKey())} {
+		rows = append(rows, overGRPC(t, c, all, 1, func(c *caller) { c.batches(batches+warmUp, warmUp, keys, batchEvery) }))
+	}
+	gateKeys(t, rows)
+	publish(t, "grpc-keys", keyTable(rows))
+}
+
+// gateKeys fails the test unless p99.9 of reading all keys is a tenth of the first row's, for at most 5 % more attempts.
+func gateKeys(t *testing.T, rows []row) {
+	t.Helper()
 	before := quantile(rows[0].wholes(), 0.999)
 	for _, r := range rows[1:] {
 		r.gateExtra(t)
@@ -64,7 +84,6 @@ func TestKeys(t *testing.T) {
 			t.Errorf("%s: p99.9 of all keys is %s, without hedging %s; the goal is a tenth", r.name, ms(got), ms(before))
 		}
 	}
-	publish(t, "keys", keyTable(rows))
 }
 
 func keyTable(rows []row) string {

@@ -1,6 +1,7 @@
 package hedge_test
 
 import (
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"time"
@@ -12,6 +13,15 @@ type servers struct {
 	count int
 	slow  int // the first so many are slow
 	work  func(server int, at time.Duration, draw *rand.Rand) time.Duration
+}
+
+// names returns what clients know them by. The keys that belong to a server follow from it.
+func (s servers) names() []string {
+	out := make([]string, s.count)
+	for i := range out {
+		out[i] = fmt.Sprintf("server-%d:443", i)
+	}
+	return out
 }
 
 // lognormal returns how long a server works that mostly takes the median and now and then several times as long.

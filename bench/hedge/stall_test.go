@@ -63,7 +63,7 @@ func TestStall(t *testing.T) {
 func (s stallCase) run(t *testing.T) (felt, hedged int, slowest time.Duration) {
 	owner := 0
 	if s.balancing.ConsistentHash != nil {
-		owner = ownerOf(t, s.balancing)
+		owner = ownerOf(t, s.balancing, slowServers, "hot")
 	}
 	all := stopping(slowServers, s.length, func(i int) bool { return i == owner })
 	r := inVirtualTime(t, byDefault(s.balancing), all, 1, func(c *caller) { c.arrivals(stallOver, 0, stallRate, "hot", 1) })
@@ -80,12 +80,12 @@ func (s stallCase) run(t *testing.T) (felt, hedged int, slowest time.Duration) {
 	return felt, hedged, slowest
 }
 
-// ownerOf returns the server that a call for the hot key goes to.
-func ownerOf(t *testing.T, lb *policy.LoadBalancing) (owner int) {
-	s := servers{count: slowServers, work: func(i int, _ time.Duration, _ *rand.Rand) time.Duration {
+// ownerOf returns which of n servers a call for the key goes to.
+func ownerOf(t *testing.T, lb *policy.LoadBalancing, n int, key string) (owner int) {
+	s := servers{count: n, work: func(i int, _ time.Duration, _ *rand.Rand) time.Duration {
 		owner = i
 		return time.Millisecond
 	}}
-	inVirtualTime(t, unhedged(lb), s, 1, func(c *caller) { c.call(0, "hot", true) })
+	inVirtualTime(t, unhedged(lb), s, 1, func(c *caller) { c.call(0, key, true) })
 	return owner
 }

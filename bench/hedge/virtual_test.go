@@ -4,7 +4,6 @@ import (
 	"context"
 	"math/rand/v2"
 	"net"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -29,6 +28,7 @@ type virtual struct {
 	seed    uint64
 	start   time.Time
 	reached []atomic.Int64 // attempts by server
+	numbers map[string]int // of the servers, by name
 }
 
 // newVirtual returns a connection to servers that are all READY, in the bubble that it is called in.
@@ -37,14 +37,13 @@ func newVirtual(t *testing.T, s servers, lb *policy.LoadBalancing, seed uint64) 
 	draw := &locked{source: rand.NewPCG(seed, 0)}
 	channel := balancer.NewChannel(balancer.Config{LoadBalancing: p.LoadBalancing}, balancer.Options{Rand: draw.Uint64, AnyRecords: true})
 	channel.Record(true) // of the attempts: where a call has been, and its key
-	v := &virtual{conn: new(fake.Conn), servers: s, seed: seed, reached: make([]atomic.Int64, s.count)}
+	v := &virtual{conn: new(fake.Conn), servers: s, seed: seed, reached: make([]atomic.Int64, s.count), numbers: make(map[string]int)}
 	b := grpcbalancer.Get(balancer.Name).Build(v.conn, grpcbalancer.BuildOptions{})
 	t.Cleanup(b.Close)
-	addrs := make([]string, s.count)
-	for i := range addrs {
-		addrs[i] = strconv.Itoa(i)
+	for i, name := range s.names() {
+		v.numbers[name] = i
 	}
-	state := fake.State(addrs)
+	state := fake.State(s.names())
 	state.Attributes = channel.Attach(state.Attributes)
 	if err := b.UpdateClientConnState(grpcbalancer.ClientConnState{ResolverState: state}); err != nil {
 		t.Fatal(err)
@@ -76,10 +75,7 @@ func (v *virtual) attempt(ctx context.Context, method string, _, _ any, _ *grpc.
 	if err != nil {
 		return err
 	}
-	server, err := strconv.Atoi(picked.SubConn.(*fake.SubConn).Addr)
-	if err != nil {
-		return err
-	}
+	server := v.numbers[picked.SubConn.(*fake.SubConn).Addr]
 	v.reached[server].Add(1)
 	c := callOf(ctx)
 	took := v.servers.work(server, time.Since(v.start), c.draw(v.seed))
