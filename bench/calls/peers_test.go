@@ -49,6 +49,7 @@ var (
 	withTimeout = intercepted("context.WithTimeout", func() []grpc.UnaryClientInterceptor {
 		return []grpc.UnaryClientInterceptor{middlewaretimeout.UnaryClientInterceptor(timeout)}
 	})
+	noDeadline   = intercepted("grpc, no deadline", func() []grpc.UnaryClientInterceptor { return nil })
 	breakerAlone = intercepted("gobreaker", func() []grpc.UnaryClientInterceptor {
 		return []grpc.UnaryClientInterceptor{breaker()}
 	})
