@@ -40,8 +40,10 @@ var gates = []gate{
 	}, 1},
 }
 
-// The rounds of a gate end once its ratio is known to within the margin.
+// The rounds of a gate end once its ratio is known to within the margin. Contenders lie where they were made, next to what shares
+// a cache line with them: they are made anew so many times, and the median of their ratios counts.
 const (
+	gateMatches        = 3
 	gateWarm           = 1500
 	gateStep, gateMost = 1000, 5000
 	gateMargin         = 0.01
@@ -57,21 +59,34 @@ func TestGates(t *testing.T) {
 }
 
 func holdGate(t *testing.T, g gate, of gateOf) {
-	mine, none := oursThrough(t, "ours", g.policy(), hollow), bare(t, hollow)
-	own := contest.Allocations(t, mine) - contest.Allocations(t, none)
-	match := contest.New(t, 1, batch, mine, through(t, of.peer, hollow), none)
-	net := func(s contest.Samples) []float64 { return s.NetRatios(0, 1, 2) }
-	match.Warm(t, gateWarm)
-	match.Settle(t, gateStep, gateMost, gateMargin, net)
-	ratio := contest.Median(net(match.Times))
-	t.Logf("ours adds %.0f ns and %.0f allocations, %s %.0f ns, ratio %.3f (goal %.2f), %d rounds", contest.Median(match.Times.Added(0, 2)), own,
-		of.peer.name, contest.Median(match.Times.Added(1, 2)), ratio, of.goal, match.Times.Rounds())
+	var ratios []float64
+	for range gateMatches {
+		ratios = append(ratios, gateMatch(t, g, of))
+	}
+	ratio := contest.Median(ratios)
+	t.Logf("the median of %.3f is %.3f (goal %.2f)", ratios, ratio, of.goal)
 	if ratio > of.goal {
 		t.Errorf("ours adds %.3f times what %s adds, the goal is %.2f; find out what costs with -bench Calls -cpuprofile", ratio, of.peer.name, of.goal)
 	}
-	if own > g.allocations {
-		t.Errorf("ours allocates %.0f objects of its own, the goal is %.0f; find out where with -bench Calls -memprofile", own, g.allocations)
-	}
+}
+
+// gateMatch returns what ours adds to a call over what the peer adds, and fails the test if ours allocates too much.
+func gateMatch(t *testing.T, g gate, of gateOf) (ratio float64) {
+	t.Run("match", func(t *testing.T) { // whose end closes all three
+		mine, none := oursThrough(t, "ours", g.policy(), hollow), bare(t, hollow)
+		own := contest.Allocations(t, mine) - contest.Allocations(t, none)
+		match := contest.New(t, 1, batch, mine, through(t, of.peer, hollow), none)
+		net := func(s contest.Samples) []float64 { return s.NetRatios(0, 1, 2) }
+		match.Warm(t, gateWarm)
+		match.Settle(t, gateStep, gateMost, gateMargin, net)
+		ratio = contest.Median(net(match.Times))
+		t.Logf("ours adds %.0f ns and %.0f allocations, %s %.0f ns, ratio %.3f, %d rounds", contest.Median(match.Times.Added(0, 2)), own,
+			of.peer.name, contest.Median(match.Times.Added(1, 2)), ratio, match.Times.Rounds())
+		if own > g.allocations {
+			t.Errorf("ours allocates %.0f objects of its own, the goal is %.0f; find out where with -bench Calls -memprofile", own, g.allocations)
+		}
+	})
+	return ratio
 }
 
 // TestFirstAttemptOnCallersGoroutine has the connection look at its own stack.
