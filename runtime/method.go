@@ -1,6 +1,7 @@
 package goresilient
 
 import (
+	"context"
 	"sync/atomic"
 	"time"
 
@@ -211,13 +212,18 @@ func (p *plan) with(callers []grpc.CallOption) []grpc.CallOption {
 // of the time there was.
 const deadlineSlack = 10 * time.Millisecond
 
+// strikes tells whether a deadline that left so much time is over for a server: its clock may strike first.
+func strikes(ctx context.Context, within time.Duration) bool {
+	d, ok := ctx.Deadline()
+	return ok && time.Until(d) <= min(deadlineSlack, within/10)
+}
+
 // told returns err, naming the policy's deadline if that is what ended the call: cause, which struck after within.
 func told(err error, limited *deadline.Context, cause *DeadlineError, within time.Duration) (named error, struck bool) {
 	if status.Code(err) != codes.DeadlineExceeded {
 		return err, false
 	}
-	// The server has the same deadline, and its clock may strike first.
-	if d, _ := limited.Deadline(); !limited.Expired() && time.Until(d) > min(deadlineSlack, within/10) {
+	if !limited.Expired() && !strikes(limited, within) {
 		return err, false
 	}
 	e := *cause

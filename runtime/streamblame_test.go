@@ -107,6 +107,53 @@ func TestStreamsThatLive(t *testing.T) {
 	}
 }
 
+// The server has the same deadline, and may see it before the client does.
+func TestStreamsThatLiveUntilTheServersDeadline(t *testing.T) {
+	policys := touchy(&policy.Method{StreamTimeout: &policy.StreamTimeout{Total: policy.Set(time.Second)}})
+	for through, opts := range throughs {
+		for whose, p := range map[string]*policy.Service{"policy's": policys, "caller's": touchy(&policy.Method{})} {
+			t.Run("the "+whose+" through "+through, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					st := newStreamTest(t, p, opts...)
+					st.duplex = strikesFirst
+					for range 20 {
+						st.liveUntilDeadline(t, p == policys)
+					}
+					st.expectNobodyBlamed(t)
+				})
+			})
+		}
+	}
+}
+
+// strikesFirst answers, and ends by its deadline somewhat early.
+func strikesFirst(_ int64, s duplexServer) error {
+	if err := s.Send(&grpc_testing.StreamingOutputCallResponse{}); err != nil {
+		return err
+	}
+	d, _ := s.Context().Deadline()
+	time.Sleep(time.Until(d) - 5*ms)
+	return status.Error(codes.DeadlineExceeded, "the server's clock says so")
+}
+
+// liveUntilDeadline reads a stream to its end, which is to be by policy's deadline, or by the caller's.
+func (st *streamTest) liveUntilDeadline(t *testing.T, policys bool) {
+	ctx := t.Context()
+	if !policys {
+		timed, cancel := context.WithTimeout(ctx, time.Second)
+		defer cancel()
+		ctx = timed
+	}
+	s, err := st.stub.FullDuplexCall(ctx)
+	for err == nil {
+		_, err = s.Recv()
+	}
+	var struck *goresilient.DeadlineError
+	if status.Code(err) != codes.DeadlineExceeded || errors.As(err, &struck) != policys {
+		t.Errorf("ended with %v, want DEADLINE_EXCEEDED, named: %t", err, policys)
+	}
+}
+
 // A consumer takes its time over each message. The stream is not idle meanwhile: messages wait for it.
 func TestIdleCountsWhileSomebodyWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -4,8 +4,6 @@ import (
 	"context"
 
 	"google.golang.org/grpc/balancer"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 
 	"github.com/goresilient/goresilient/runtime/internal/attempt"
 	"github.com/goresilient/goresilient/runtime/internal/pushback"
@@ -68,16 +66,15 @@ func (m *completion) end(info balancer.DoneInfo) {
 	if j.reports {
 		e.reports.Load().take(&info, j.penalty)
 	}
-	if rec != nil && rec.Stream != nil && info.Err == nil && info.BytesSent {
-		rec.Stream.Defer(func(err error) { ch.late(e, err) })
-		return
+	if rec != nil && rec.Stream != nil && info.BytesSent {
+		if unclear, repeated := j.ofTry(&info, fromServer); unclear {
+			rec.Stream.Defer(func(err error) { ch.late(e, err, repeated) })
+			return
+		}
 	}
 	said := success
 	if info.Err != nil || !info.BytesReceived {
 		said = j.of(&info, fromServer)
-	}
-	if said == failure && rec != nil && rec.Stream != nil && !fromServer && info.BytesReceived && status.Code(info.Err) == codes.DeadlineExceeded {
-		said = neutral // a stream that went on until the client's own deadline
 	}
 	silent := said == neutral && info.Err != nil && info.BytesSent && !info.BytesReceived
 	var took int64
@@ -106,15 +103,16 @@ func (c *Channel) ended(e *endpoint, l *load, info *balancer.DoneInfo) {
 	}
 }
 
-// late takes how a stream ended of which grpc told no error. It says so too where a message could not be sent because the
-// stream had failed.
-func (c *Channel) late(e *endpoint, err error) {
+// late takes how a stream ended whose end was unclear to the balancer; repeated is what it says if there was another try.
+func (c *Channel) late(e *endpoint, err error, repeated outcome) {
 	j := c.judge.Load()
-	said := failure
-	if err != attempt.ErrRepeated {
-		said = j.of(&balancer.DoneInfo{Err: err, BytesSent: true, BytesReceived: true}, false)
+	switch err {
+	case attempt.ErrRepeated:
+		c.conclude(e, j, repeated)
+	case attempt.ErrBlameless:
+	default:
+		c.conclude(e, j, j.of(&balancer.DoneInfo{Err: err, BytesSent: true, BytesReceived: true}, false))
 	}
-	c.conclude(e, j, said)
 }
 
 // conclude takes what the end of an untimed call said.

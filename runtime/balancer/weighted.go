@@ -42,7 +42,7 @@ func (w *weightedRoundRobin) next() int {
 // the circle it meets each target once at most, with the probability of its weight in the greatest one, as it does with
 // grpc's scheduler (A58, static stride). The steps of a way round, of which there are K and a fraction, fall short of a full
 // one by the golden section of a step, so that the ways are shifted against each other as evenly as can be (the three-gap
-// theorem; Sós, 1958): of any thousand turns that follow each other a target gets its share to within three, where drawing by
+// theorem; Sós, 1958): of any thousand turns that follow each other a target gets its share to within four, where drawing by
 // chance would be off by the root of it.
 //
 // A pick takes the same time with any weights, which grpc's scheduler does not: it passes over targets of little weight one by

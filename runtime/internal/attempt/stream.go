@@ -120,7 +120,8 @@ func (s *Stream) missed() {
 	}
 }
 
-// Defer is called by the balancer when what it picked has ended without an error. judge is called, once, with how it ended.
+// Defer is called by the balancer when what it picked has ended in a way that tells it too little. judge is called, once, with how
+// it ended.
 func (s *Stream) Defer(judge func(error)) {
 	s.mu.Lock()
 	if !s.reported {
