@@ -14,7 +14,8 @@ import (
 type CallError struct {
 	// Method is the RPC, e.g., "/acme.inventory.v1.InventoryService/GetItem".
 	Method string
-	// Attempts are those that failed, in the order in which they ended. There is at least one.
+	// Attempts are those that failed, in the order in which they ended. There is at least one. Those of a stream may be one more
+	// than policy allows: grpc repeats by itself, once, what a server says not to have begun with.
 	Attempts []Attempt
 	// Stopped is why no further attempt was made.
 	Stopped StopReason

@@ -283,15 +283,16 @@ func (run *chaosRun) call(r *rand.Rand, id string) {
 	if odds(r, 4) {
 		opts = append(opts, goresilient.HashKey(id))
 	}
-	began := time.Now()
+	began, streams := time.Now(), odds(r, 5) && !run.closing
 	var err error
 	// grpc holds a lock of the stream while it waits for the next try, for which Close waits: virtual time would stand still.
-	if odds(r, 5) && !run.closing {
+	if streams {
 		err = run.stream(ctx, r, id, opts)
 	} else {
 		err = run.unary(ctx, r, id, opts, most)
 	}
 	run.judge(id, err, time.Since(began), limit, cancelled)
+	run.checkError(id, err, streams)
 }
 
 // unary makes a unary call.

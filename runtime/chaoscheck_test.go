@@ -127,8 +127,19 @@ func (run *chaosRun) judge(id string, err error, took, limit time.Duration, canc
 			run.errorf("call %s was refused by a guard that may not: %v", id, err)
 		}
 	}
+}
+
+// checkError checks what the error of a call tells of its attempts.
+func (run *chaosRun) checkError(id string, err error, streams bool) {
 	var call *goresilient.CallError
-	if errors.As(err, &call) && (len(call.Attempts) == 0 || len(call.Attempts) > run.policy.attempts || call.Stopped == "") {
+	if !errors.As(err, &call) {
+		return
+	}
+	most := run.policy.attempts
+	if streams && len(call.Attempts) > 1 && call.Attempts[0].Code == codes.Unavailable {
+		most++ // grpc repeats, once, what its first server has said not to have begun with
+	}
+	if n := len(call.Attempts); n == 0 || n > most || call.Stopped == "" {
 		run.errorf("call %s ended with %+v", id, call)
 	}
 }
