@@ -1,7 +1,6 @@
 package goresilient
 
 import (
-	"context"
 	"sync/atomic"
 	"time"
 
@@ -208,22 +207,12 @@ func (p *plan) with(callers []grpc.CallOption) []grpc.CallOption {
 	return append(append(all, p.options...), callers...)
 }
 
-// deadlineSlack is how much earlier than the client a server may see the deadline that both have, if that is not more than a tenth
-// of the time there was.
-const deadlineSlack = 10 * time.Millisecond
-
-// strikes tells whether a deadline that left so much time is over for a server: its clock may strike first.
-func strikes(ctx context.Context, within time.Duration) bool {
-	d, ok := ctx.Deadline()
-	return ok && time.Until(d) <= min(deadlineSlack, within/10)
-}
-
 // told returns err, naming the policy's deadline if that is what ended the call: cause, which struck after within.
 func told(err error, limited *deadline.Context, cause *DeadlineError, within time.Duration) (named error, struck bool) {
 	if status.Code(err) != codes.DeadlineExceeded {
 		return err, false
 	}
-	if !limited.Expired() && !strikes(limited, within) {
+	if !limited.Expired() && !deadline.Over(limited, within) {
 		return err, false
 	}
 	e := *cause

@@ -9,9 +9,9 @@ import (
 	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/status"
 
-	"github.com/goresilient/goresilient/runtime/internal/attempt"
 	"github.com/goresilient/goresilient/runtime/internal/breaker"
 	"github.com/goresilient/goresilient/runtime/internal/clock"
+	"github.com/goresilient/goresilient/runtime/internal/deadline"
 	"github.com/goresilient/goresilient/runtime/internal/limit"
 )
 
@@ -138,13 +138,12 @@ func (s *stream) settle(err error) {
 			outcome = limit.Ignored
 		}
 	}
-	wentOn := s.wentOn(err)
-	if wentOn {
-		blameless, outcome = true, limit.Ignored
+	if s.wentOn(err) {
+		err, blameless, outcome = nil, true, limit.Ignored
 	}
 	if g.throttle != nil || g.breakers {
 		s.guarded.Lock()
-		if err != nil && !wentOn || !g.ordinary(&s.admitted, 0) {
+		if err != nil || !g.ordinary(&s.admitted, 0) {
 			g.flush(now)
 		}
 		g.judge(&s.admitted, code, blameless, 0, now)
@@ -153,9 +152,6 @@ func (s *stream) settle(err error) {
 	}
 	if g.limited {
 		g.release(&s.held, outcome, now)
-	}
-	if wentOn {
-		err = attempt.ErrBlameless
 	}
 	s.told.Report(err)
 }
@@ -171,7 +167,7 @@ func (s *stream) wentOn(err error) bool {
 		return false
 	}
 	var own *DeadlineError
-	return errors.As(err, &own) || s.ctx.Err() != nil || strikes(s.ctx, time.Duration(clock.Now()-s.start))
+	return errors.As(err, &own) || s.ctx.Err() != nil || deadline.Over(s.ctx, time.Duration(clock.Now()-s.start))
 }
 
 // heard takes the first message into account. A stream may live for as long as it likes: if it is a breaker's probe, its first message

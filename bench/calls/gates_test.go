@@ -71,21 +71,19 @@ func holdGate(t *testing.T, g gate, of gateOf) {
 }
 
 // gateMatch returns what ours adds to a call over what the peer adds, and fails the test if ours allocates too much.
-func gateMatch(t *testing.T, g gate, of gateOf) (ratio float64) {
-	t.Run("match", func(t *testing.T) { // whose end closes all three
-		mine, none := oursThrough(t, "ours", g.policy(), hollow), bare(t, hollow)
-		own := contest.Allocations(t, mine) - contest.Allocations(t, none)
-		match := contest.New(t, 1, batch, mine, through(t, of.peer, hollow), none)
-		net := func(s contest.Samples) []float64 { return s.NetRatios(0, 1, 2) }
-		match.Warm(t, gateWarm)
-		match.Settle(t, gateStep, gateMost, gateMargin, net)
-		ratio = contest.Median(net(match.Times))
-		t.Logf("ours adds %.0f ns and %.0f allocations, %s %.0f ns, ratio %.3f, %d rounds", contest.Median(match.Times.Added(0, 2)), own,
-			of.peer.name, contest.Median(match.Times.Added(1, 2)), ratio, match.Times.Rounds())
-		if own > g.allocations {
-			t.Errorf("ours allocates %.0f objects of its own, the goal is %.0f; find out where with -bench Calls -memprofile", own, g.allocations)
-		}
-	})
+func gateMatch(t *testing.T, g gate, of gateOf) float64 {
+	mine, none := oursThrough(t, "ours", g.policy(), hollow), bare(t, hollow)
+	own := contest.Allocations(t, mine) - contest.Allocations(t, none)
+	match := contest.New(t, 1, batch, mine, through(t, of.peer, hollow), none)
+	net := func(s contest.Samples) []float64 { return s.NetRatios(0, 1, 2) }
+	match.Warm(t, gateWarm)
+	match.Settle(t, gateStep, gateMost, gateMargin, net)
+	ratio := contest.Median(net(match.Times))
+	t.Logf("ours adds %.0f ns and %.0f allocations, %s %.0f ns, ratio %.3f, %d rounds", contest.Median(match.Times.Added(0, 2)), own,
+		of.peer.name, contest.Median(match.Times.Added(1, 2)), ratio, match.Times.Rounds())
+	if own > g.allocations {
+		t.Errorf("ours allocates %.0f objects of its own, the goal is %.0f; find out where with -bench Calls -memprofile", own, g.allocations)
+	}
 	return ratio
 }
 

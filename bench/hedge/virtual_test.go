@@ -11,6 +11,7 @@ import (
 
 	"google.golang.org/grpc"
 	grpcbalancer "google.golang.org/grpc/balancer"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
 	"github.com/goresilient/goresilient/bench/internal/fake"
@@ -75,7 +76,10 @@ func (v *virtual) attempt(ctx context.Context, method string, _, _ any, _ *grpc.
 	if err != nil {
 		return err
 	}
-	server := v.numbers[picked.SubConn.(*fake.SubConn).Addr]
+	server, ok := v.numbers[picked.SubConn.(*fake.SubConn).Addr]
+	if !ok {
+		return status.Errorf(codes.Internal, "the balancer picked %v, which is no server", picked.SubConn)
+	}
 	v.reached[server].Add(1)
 	c := callOf(ctx)
 	took := v.servers.work(server, time.Since(v.start), c.draw(v.seed))

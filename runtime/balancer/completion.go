@@ -4,8 +4,11 @@ import (
 	"context"
 
 	"google.golang.org/grpc/balancer"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/goresilient/goresilient/runtime/internal/attempt"
+	"github.com/goresilient/goresilient/runtime/internal/deadline"
 	"github.com/goresilient/goresilient/runtime/internal/pushback"
 )
 
@@ -45,8 +48,8 @@ func (c *Channel) completion(t *target, now int64, timed bool, ctx context.Conte
 
 // end is Done.
 func (m *completion) end(info balancer.DoneInfo) {
-	ch, e, in, began, rec := m.ch, m.e, m.counting, m.began, m.rec
-	fromServer := info.Err != nil && m.ctx != nil && m.ctx.Err() == nil
+	ch, e, in, began, rec, ctx := m.ch, m.e, m.counting, m.began, m.rec, m.ctx
+	fromServer := info.Err != nil && ctx != nil && ctx.Err() == nil
 	m.counting, m.e, m.ctx, m.rec = counting{}, nil, nil, nil
 	ch.completions.Put(m)
 
@@ -66,15 +69,17 @@ func (m *completion) end(info balancer.DoneInfo) {
 	if j.reports {
 		e.reports.Load().take(&info, j.penalty)
 	}
-	if rec != nil && rec.Stream != nil && info.BytesSent {
-		if unclear, repeated := j.ofTry(&info, fromServer); unclear {
-			rec.Stream.Defer(func(err error) { ch.late(e, err, repeated) })
-			return
-		}
+	if rec != nil && rec.Stream != nil && info.Err == nil && info.BytesSent {
+		rec.Stream.Defer(func(err error) { ch.late(e, err) })
+		return
 	}
 	said := success
 	if info.Err != nil || !info.BytesReceived {
 		said = j.of(&info, fromServer)
+	}
+	if said == failure && rec != nil && rec.Stream != nil && info.BytesReceived && status.Code(info.Err) == codes.DeadlineExceeded &&
+		(!fromServer || deadline.Over(ctx, rec.Stream.Lasted())) {
+		said = neutral // a stream that went on until the client's own deadline
 	}
 	silent := said == neutral && info.Err != nil && info.BytesSent && !info.BytesReceived
 	var took int64
@@ -103,16 +108,15 @@ func (c *Channel) ended(e *endpoint, l *load, info *balancer.DoneInfo) {
 	}
 }
 
-// late takes how a stream ended whose end was unclear to the balancer; repeated is what it says if there was another try.
-func (c *Channel) late(e *endpoint, err error, repeated outcome) {
+// late takes how a stream ended of which grpc told no error. It says so too where a message could not be sent because the
+// stream had failed.
+func (c *Channel) late(e *endpoint, err error) {
 	j := c.judge.Load()
-	switch err {
-	case attempt.ErrRepeated:
-		c.conclude(e, j, repeated)
-	case attempt.ErrBlameless:
-	default:
-		c.conclude(e, j, j.of(&balancer.DoneInfo{Err: err, BytesSent: true, BytesReceived: true}, false))
+	said := failure
+	if err != attempt.ErrRepeated {
+		said = j.of(&balancer.DoneInfo{Err: err, BytesSent: true, BytesReceived: true}, false)
 	}
+	c.conclude(e, j, said)
 }
 
 // conclude takes what the end of an untimed call said.

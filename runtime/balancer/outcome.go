@@ -103,22 +103,5 @@ func (j *judge) of(info *balancer.DoneInfo, fromServer bool) outcome {
 	return success
 }
 
-// ofTry tells whether what info says of a try of a stream is unclear, and what it says then if another try follows.
-//
-// Where a message could not be sent because the stream had failed, grpc tells of no error. And of a stream that ends by a deadline,
-// which its server may see before its client, the client knows whether it had gone on until then.
-func (j *judge) ofTry(info *balancer.DoneInfo, fromServer bool) (unclear bool, repeated outcome) {
-	switch {
-	case info.Err == nil:
-		return true, failure
-	case status.Code(info.Err) != codes.DeadlineExceeded:
-		return false, neutral
-	case info.BytesReceived && !fromServer: // an interceptor's own deadline
-		return true, neutral
-	default:
-		return true, j.of(info, fromServer)
-	}
-}
-
 // missed tells whether the pick that info ends reached no server.
 func missed(info *balancer.DoneInfo) bool { return !info.BytesSent && !info.BytesReceived }

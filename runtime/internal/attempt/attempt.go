@@ -151,6 +151,3 @@ func Apart(ctx context.Context, channel *Channel) context.Context {
 
 // ErrRepeated is how a stream ended that grpc repeats: it failed, and nobody tells of what.
 var ErrRepeated = errors.New("the stream failed and is repeated")
-
-// ErrBlameless is how a stream ended for whose end its server is not to blame, and which says nothing good of it either.
-var ErrBlameless = errors.New("the stream ended by a deadline and had gone on until then")

@@ -3,6 +3,7 @@ package attempt
 import (
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/goresilient/goresilient/runtime/internal/clock"
 )
@@ -63,6 +64,18 @@ func (s *Stream) Last() error {
 	return s.last
 }
 
+// Lasted returns how long the try that ended last has taken; 0 if none has ended.
+func (s *Stream) Lasted() time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, t := range slices.Backward(s.tries) {
+		if t.Ended != 0 {
+			return time.Duration(t.Ended - t.Began)
+		}
+	}
+	return 0
+}
+
 // Picks returns how many picks there were that reached a server.
 func (s *Stream) Picks() int {
 	s.mu.Lock()
@@ -120,8 +133,7 @@ func (s *Stream) missed() {
 	}
 }
 
-// Defer is called by the balancer when what it picked has ended in a way that tells it too little. judge is called, once, with how
-// it ended.
+// Defer is called by the balancer when what it picked has ended without an error. judge is called, once, with how it ended.
 func (s *Stream) Defer(judge func(error)) {
 	s.mu.Lock()
 	if !s.reported {

@@ -19,6 +19,17 @@ import (
 // None is the timeout of a context that has no deadline but its parent's.
 const None time.Duration = -1
 
+// slack is how much earlier than the client a server may see the deadline that both have, if that is not more than a tenth of the
+// time there was.
+const slack = 10 * time.Millisecond
+
+// Over tells whether the deadline of ctx has passed for a server, whose clock may strike first. An attempt under it had so much
+// time, from its beginning.
+func Over(ctx context.Context, had time.Duration) bool {
+	d, ok := ctx.Deadline()
+	return ok && time.Until(d) <= min(slack, had/10)
+}
+
 // Context ends at its deadline, when its parent ends, or at Release, whichever is first. Its methods may be called
 // concurrently. It is never reused: whoever got hold of it may keep it. The zero Context is for [Context.Start] and [Context.Promise] alone.
 type Context struct {
