@@ -260,7 +260,8 @@ func TestInterceptorsOfTheConnectionTryStreamsAgain(t *testing.T) {
 		s, err := open()
 		return &again{s, open}, err
 	}
-	for name, interceptor := range map[string]grpc.StreamClientInterceptor{"when opening": opening, "when receiving": receiving} {
+	interceptors := map[string]grpc.StreamClientInterceptor{"when opening": opening, "when receiving": receiving, "when sending has failed": receiving}
+	for name, interceptor := range interceptors {
 		for limited, p := range map[string]*policy.Service{
 			"without policy": {},
 			"limited":        {ConcurrencyLimit: &policy.ConcurrencyLimit{MaxInFlight: policy.Set(1)}},
@@ -270,17 +271,21 @@ func TestInterceptorsOfTheConnectionTryStreamsAgain(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					st := newStreamTest(t, p, goresilient.WithDialOptions(grpc.WithStreamInterceptor(interceptor)))
 					st.duplex = func(n int64, s duplexServer) error {
-						if n == 1 && name == "when receiving" {
-							return errUnavailable
+						if n > 1 || name == "when opening" {
+							return echo(s)
 						}
-						return echo(s)
+						if name == "when receiving" {
+							_, _ = s.Recv()
+						}
+						return errUnavailable
 					}
 					s, err := st.stub.FullDuplexCall(t.Context())
 					if err != nil {
 						t.Fatal(err)
 					}
 					for range 3 {
-						if err := s.Send(&grpc_testing.StreamingOutputCallRequest{}); err != nil {
+						synctest.Wait() // until a first try that fails at once has failed: its Send says io.EOF then, and Recv why
+						if err := s.Send(&grpc_testing.StreamingOutputCallRequest{}); err != nil && err != io.EOF {
 							t.Fatal(err)
 						}
 						if _, err := s.Recv(); err != nil {
