@@ -169,7 +169,7 @@ func TestDialCauses(t *testing.T) {
 		address: secured(serverTLS),
 		options: []goresilient.Option{goresilient.WithInsecure()},
 		timeout: short, ended: context.DeadlineExceeded,
-		cause: func(err error) bool { return errors.Is(err, io.EOF) },
+		cause: func(err error) bool { return errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) },
 		text:  "does it want TLS?",
 	}, {
 		name:    "mutual TLS rejected",

@@ -197,7 +197,7 @@ func remedy(err error) string {
 		return "; the server refused the TLS handshake: does it ask for a client certificate?"
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return "; nothing listens there: is the server up, and the port right?"
-	case errors.Is(err, io.EOF):
+	case errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET): // the latter where it left some of what we said unread
 		return "; the server closed the connection before it spoke HTTP/2: does it want TLS?"
 	case errors.Is(err, ErrNoAnswer), errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
 		return "; nothing answers at this address: is it right, and does a firewall drop packets?"

@@ -266,11 +266,13 @@ func (s *stream) CloseSend() error {
 	return s.failed(s.ClientStream.CloseSend())
 }
 
-// await begins to wait for the stream, whose idle time counts from then on if nobody has waited before.
+// await begins to wait for the stream, whose idle time counts from then on if nobody has waited before. It does so before it counts as
+// waiting: the idle time may be looked at in between.
 func (s *stream) await() {
-	if s.waiting.Add(1) == 1 {
+	if s.waiting.Load() == 0 {
 		s.passed()
 	}
+	s.waiting.Add(1)
 }
 
 // failed returns the error of something other than RecvMsg, named. It has ended the stream, unless RecvMsg is to tell.
